@@ -1,1 +1,41 @@
-//! To be written.
+//! The operations of the AWS KMS API over keys, a store and a clock.
+//!
+//! This room alone combines the others: wire types from `keystead-model`, cryptography from
+//! `keystead-crypto`, records in a `keystead-store`, policies from `keystead-policy`, callers from
+//! `keystead-sigv4`. It knows nothing of HTTP statuses, TLS, files or the environment, and takes
+//! all time from an injected [`Clock`].
+//!
+//! Where to read: `road.rs` shows the path of every request on one screen, `ops/mod.rs` lists the
+//! operations, `ops/generate_data_key_pair.rs` is the one the service is built around.
+
+mod aliases;
+mod caller;
+mod clock;
+mod error;
+mod key_policy;
+mod keys;
+mod metadata;
+mod operation;
+mod ops;
+mod pagination;
+mod pairs;
+mod proofs;
+mod resolve;
+mod road;
+mod seal;
+mod service;
+mod specs;
+mod sweep;
+mod tags;
+mod write;
+
+pub mod keyring;
+pub mod paths;
+pub mod records;
+pub mod state;
+
+pub use clock::{Clock, MovableClock, SystemClock};
+pub use error::{Error, Fault};
+pub use keyring::{NewRoot, OpenError, Root};
+pub use ops::built;
+pub use service::{Answer, RawRequest, Reply, RequestId, Service, ServiceSettings};

@@ -1,0 +1,79 @@
+//! Who calls: the proof that step 2 of the road was taken.
+
+use std::net::IpAddr;
+
+use http::HeaderMap;
+use http::header::AUTHORIZATION;
+use keystead_model::{AccountId, Region, root_arn};
+use keystead_sigv4::Authorization;
+
+use crate::error::{Error, Result};
+
+/// An authenticated caller. Made only by [`Caller::authenticate`].
+#[derive(Debug, Clone)]
+pub(crate) struct Caller {
+    account: AccountId,
+    region: Region,
+    source: IpAddr,
+}
+
+/// The account of access keys that name none.
+const NOBODY: &str = "000000000000";
+
+impl Caller {
+    /// Takes the caller from the Authorization header as `keystead dev` does: the signature is not
+    /// verified, a 12-digit access key names the account, and the caller is that account's root.
+    ///
+    /// # Errors
+    /// MissingAuthenticationTokenException, IncompleteSignatureException or
+    /// InvalidSignatureException (behaviour.md 5.4).
+    pub(crate) fn authenticate(headers: &HeaderMap, source: IpAddr) -> Result<Self> {
+        let mut values = headers.get_all(AUTHORIZATION).iter();
+        let header = values.next().ok_or_else(Error::missing_authentication_token)?;
+        if values.next().is_some() {
+            return Err(Error::incomplete_signature(
+                "Authorization header was sent more than once.".into(),
+            ));
+        }
+        let text = header.to_str().map_err(|_| {
+            Error::incomplete_signature("Authorization header is not printable ASCII.".into())
+        })?;
+        let authorization = Authorization::parse(text)
+            .map_err(|error| Error::incomplete_signature(error.to_string()))?;
+        let scope_region = authorization.region;
+        let region =
+            scope_region.parse::<Region>().map_err(|_| Error::scope_region(scope_region))?;
+        if authorization.service != "kms" {
+            return Err(Error::scope_service());
+        }
+        if authorization.terminator != "aws4_request" {
+            return Err(Error::scope_terminator(authorization.terminator));
+        }
+        let account = authorization
+            .access_key_id
+            .parse::<AccountId>()
+            .or_else(|_| NOBODY.parse())
+            .map_err(|_| Error::internal("the account of nameless callers"))?;
+        Ok(Self { account, region, source })
+    }
+
+    /// The account whose principal calls.
+    pub(crate) fn account(&self) -> AccountId {
+        self.account
+    }
+
+    /// The Region the request was signed for, hence the world it acts in.
+    pub(crate) fn region(&self) -> &Region {
+        &self.region
+    }
+
+    /// Where the request came from.
+    pub(crate) fn source(&self) -> IpAddr {
+        self.source
+    }
+
+    /// The principal as error texts and policies name it.
+    pub(crate) fn arn(&self) -> String {
+        root_arn(self.region.partition(), self.account)
+    }
+}

@@ -1,0 +1,345 @@
+//! Every refusal of the service, in AWS's words.
+//!
+//! This is the only file that knows exception names and message texts; one constructor stands for
+//! one text. The marks `[obs]`, `[aws]`, `[rep]` and `[ours]` tell where a text comes from: recorded
+//! from the real service, documented, reported by users, or chosen here because no source was
+//! found (those are listed in docs/compatibility.md).
+
+use std::borrow::Cow;
+use std::fmt;
+
+/// Whose fault an error is; decides the HTTP status class.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// The request cannot succeed as sent.
+    Client,
+    /// The service could not do its part.
+    Server,
+}
+
+/// An exception as the caller sees it, plus a detail that only the log sees.
+#[derive(Debug)]
+pub struct Error {
+    name: &'static str,
+    message: Option<Cow<'static, str>>,
+    fault: Fault,
+    detail: Option<String>,
+    conflict: bool,
+}
+
+/// The result of anything that may refuse.
+pub(crate) type Result<T> = std::result::Result<T, Error>;
+
+impl Error {
+    /// The exception's name, the `__type` of the error body.
+    pub fn type_name(&self) -> &'static str {
+        self.name
+    }
+
+    /// The text for the caller. `None`: the body has no message member at all.
+    pub fn message(&self) -> Option<&str> {
+        self.message.as_deref()
+    }
+
+    /// Whose fault it is.
+    pub fn fault(&self) -> Fault {
+        self.fault
+    }
+
+    /// What the operator's log may say beyond the message. Never holds request content.
+    pub fn detail(&self) -> Option<&str> {
+        self.detail.as_deref()
+    }
+
+    /// Whether the request lost a race for a record and may be travelled again.
+    pub(crate) fn is_conflict(&self) -> bool {
+        self.conflict
+    }
+
+    fn client(name: &'static str, message: impl Into<Cow<'static, str>>) -> Self {
+        let message = Some(message.into());
+        Self { name, message, fault: Fault::Client, detail: None, conflict: false }
+    }
+
+    fn silent(name: &'static str) -> Self {
+        Self { name, message: None, fault: Fault::Client, detail: None, conflict: false }
+    }
+
+    /// A fault of ours. The detail goes to the log, the caller learns nothing of it.
+    pub fn internal(detail: impl fmt::Display) -> Self {
+        Self {
+            name: "KMSInternalException",
+            message: None,
+            fault: Fault::Server,
+            detail: Some(detail.to_string()),
+            conflict: false,
+        }
+    }
+
+    /// Another request changed the record first.
+    pub(crate) fn conflict() -> Self {
+        Self { conflict: true, ..Self::internal("a record kept changing under the request") }
+    }
+
+    // ---- protocol and authentication (behaviour.md 5.4) ----
+
+    pub(crate) fn unknown_operation() -> Self {
+        Self::silent("UnknownOperationException")
+    }
+
+    pub(crate) fn serialization() -> Self {
+        Self::silent("SerializationException")
+    }
+
+    pub(crate) fn missing_authentication_token() -> Self {
+        Self::client("MissingAuthenticationTokenException", "Missing Authentication Token")
+    }
+
+    pub(crate) fn incomplete_signature(message: String) -> Self {
+        Self::client("IncompleteSignatureException", message)
+    }
+
+    pub(crate) fn scope_region(region: &str) -> Self {
+        Self::client(
+            "InvalidSignatureException",
+            format!("Credential should be scoped to a valid region, not '{region}'. "),
+        )
+    }
+
+    pub(crate) fn scope_service() -> Self {
+        Self::client(
+            "InvalidSignatureException",
+            "Credential should be scoped to correct service: 'kms'. ",
+        )
+    }
+
+    pub(crate) fn scope_terminator(found: &str) -> Self {
+        Self::client(
+            "InvalidSignatureException",
+            format!("Credential should be scoped with a valid terminator: 'aws4_request', not '{found}'."),
+        )
+    }
+
+    // ---- parameters ----
+
+    /// A text that a rule of the service, not of the model, gives.
+    pub(crate) fn validation(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::client("ValidationException", message)
+    }
+
+    /// The one text seen for any fault of an encryption context [obs 2018].
+    pub(crate) fn invalid_encryption_context() -> Self {
+        Self::validation("Invalid EncryptionContext")
+    }
+
+    /// A page size over the operation's own maximum; the form of the model's text [ours].
+    pub(crate) fn limit_too_large(limit: i32, maximum: i32) -> Self {
+        Self::validation(format!(
+            "1 validation error detected: Value '{limit}' at 'limit' failed to satisfy constraint: \
+             Member must have value less than or equal to {maximum}"
+        ))
+    }
+
+    pub(crate) fn tag(message: &'static str) -> Self {
+        Self::client("TagException", message)
+    }
+
+    pub(crate) fn malformed_policy(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::client("MalformedPolicyDocumentException", message)
+    }
+
+    pub(crate) fn limit_exceeded(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::client("LimitExceededException", message)
+    }
+
+    pub(crate) fn invalid_marker(marker: &str) -> Self {
+        Self::client(
+            "InvalidMarkerException",
+            format!("Could not deserialize marker '{marker}'"),
+        )
+    }
+
+    pub(crate) fn invalid_grant_token() -> Self {
+        Self::silent("InvalidGrantTokenException")
+    }
+
+    pub(crate) fn custom_key_store_not_found(id: &str) -> Self {
+        Self::client(
+            "CustomKeyStoreNotFoundException",
+            format!("Custom key store with ID '{id}' does not exist."),
+        )
+    }
+
+    /// What the server does not do; the text names it [ours].
+    pub(crate) fn unsupported(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::client("UnsupportedOperationException", message)
+    }
+
+    /// The wrong kind of key where the real service sends no text [obs].
+    pub(crate) fn unsupported_silent() -> Self {
+        Self::silent("UnsupportedOperationException")
+    }
+
+    // ---- identifiers (behaviour.md 1.3) ----
+
+    pub(crate) fn not_found(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::client("NotFoundException", message)
+    }
+
+    pub(crate) fn invalid_key_id(given: &str) -> Self {
+        Self::not_found(format!("Invalid keyId '{given}'"))
+    }
+
+    pub(crate) fn no_such_key(arn: &str) -> Self {
+        Self::not_found(format!("Key '{arn}' does not exist"))
+    }
+
+    /// An ARN of another Region: only the Region's name, without quotes [obs].
+    pub(crate) fn other_region(region: &str) -> Self {
+        Self::not_found(format!("Invalid arn {region}"))
+    }
+
+    pub(crate) fn invalid_arn(given: &str) -> Self {
+        Self::client("InvalidArnException", format!("Invalid arn {given}"))
+    }
+
+    pub(crate) fn invalid_arn_in_policy() -> Self {
+        Self::client("InvalidArnException", "An ARN in the specified key policy is invalid.")
+    }
+
+    pub(crate) fn no_such_alias(arn: &str) -> Self {
+        Self::not_found(format!("Alias {arn} is not found."))
+    }
+
+    pub(crate) fn alias_exists(arn: &str) -> Self {
+        Self::client(
+            "AlreadyExistsException",
+            format!("An alias with the name {arn} already exists"),
+        )
+    }
+
+    pub(crate) fn alias_reserved() -> Self {
+        Self::silent("NotAuthorizedException")
+    }
+
+    // ---- authorization (behaviour.md 5.5) ----
+
+    /// A key or alias of another account: denied and absent look alike.
+    pub(crate) fn denied_across_accounts(caller: &str, action: &str) -> Self {
+        Self::client(
+            "AccessDeniedException",
+            format!(
+                "User: {caller} is not authorized to perform: {action} on this resource because \
+                 the resource does not exist in this Region, no resource-based policies allow \
+                 access, or a resource-based policy explicitly denies access"
+            ),
+        )
+    }
+
+    /// The key that a ciphertext names is unknown, elsewhere, or closed to the caller: one text [obs].
+    pub(crate) fn denied_ciphertext(caller: &str, action: &str) -> Self {
+        Self::client(
+            "AccessDeniedException",
+            format!(
+                "User: {caller} is not authorized to perform: {action} on the resource associated \
+                 with this ciphertext because the resource does not exist in this Region, no \
+                 resource-based policies allow access, or a resource-based policy explicitly \
+                 denies access"
+            ),
+        )
+    }
+
+    // ---- key state, usage (behaviour.md 2.2, 3.2) ----
+
+    pub(crate) fn disabled(arn: &str) -> Self {
+        Self::client("DisabledException", format!("{arn} is disabled."))
+    }
+
+    /// `what`: "pending deletion", "pending import", …
+    pub(crate) fn invalid_state(arn: &str, what: &str) -> Self {
+        Self::client("KMSInvalidStateException", format!("{arn} is {what}."))
+    }
+
+    pub(crate) fn wrong_origin(arn: &str, origin: &str) -> Self {
+        Self::unsupported(format!(
+            "{arn} origin is {origin} which is not valid for this operation."
+        ))
+    }
+
+    pub(crate) fn wrong_usage(arn: &str, usage: &str, operation: &str) -> Self {
+        Self::client(
+            "InvalidKeyUsageException",
+            format!("{arn} key usage is {usage} which is not valid for {operation}."),
+        )
+    }
+
+    /// An ENCRYPT_DECRYPT key that cannot make data keys; the text is the usage text's sister [ours].
+    pub(crate) fn wrong_spec(arn: &str, spec: &str, operation: &str) -> Self {
+        Self::client(
+            "InvalidKeyUsageException",
+            format!("{arn} key spec is {spec} which is not valid for {operation}."),
+        )
+    }
+
+    pub(crate) fn incompatible_algorithm(algorithm: &str, spec: &str) -> Self {
+        Self::client(
+            "InvalidKeyUsageException",
+            format!("Algorithm {algorithm} is incompatible with key spec {spec}."),
+        )
+    }
+
+    // ---- use ----
+
+    pub(crate) fn invalid_ciphertext() -> Self {
+        Self::silent("InvalidCiphertextException")
+    }
+
+    pub(crate) fn incorrect_key() -> Self {
+        Self::client(
+            "IncorrectKeyException",
+            "The key ID in the request does not identify a CMK that can perform this operation.",
+        )
+    }
+
+    pub(crate) fn dry_run() -> Self {
+        Self::client(
+            "DryRunOperationException",
+            "The request would have succeeded, but the DryRun option is set.",
+        )
+    }
+
+    pub(crate) fn throttled() -> Self {
+        Self::client(
+            "ThrottlingException",
+            "You have exceeded the rate at which you may call KMS. Reduce the frequency of your calls.",
+        )
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(self.name)?;
+        match (&self.detail, &self.message) {
+            (Some(detail), _) => write!(out, ": {detail}"),
+            (None, Some(message)) => write!(out, ": {message}"),
+            (None, None) => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl From<keystead_crypto::CryptoError> for Error {
+    fn from(error: keystead_crypto::CryptoError) -> Self {
+        Self::internal(error)
+    }
+}
+
+impl From<keystead_store::StoreError> for Error {
+    fn from(error: keystead_store::StoreError) -> Self {
+        match error {
+            keystead_store::StoreError::Conflict => Self::conflict(),
+            other => Self::internal(other),
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! Key policies: the checks of CreateKey and PutKeyPolicy (behaviour.md 9.2).
+
+use keystead_policy::{KeyPolicyError, Policy, default_key_policy};
+
+use crate::caller::Caller;
+use crate::error::{Error, Result};
+
+/// The quota of a key policy, bytes.
+const MAXIMUM: usize = 32_768;
+
+/// The only name a key policy has.
+pub(crate) const NAME: &str = "default";
+
+/// The policy of a key that was created without one.
+pub(crate) fn default(caller: &Caller) -> String {
+    default_key_policy(caller.region().partition().as_str(), caller.account().as_str())
+}
+
+/// Checks a policy that the caller wants to set. `bypass`: without the lockout safety check.
+///
+/// # Errors
+/// LimitExceededException, MalformedPolicyDocumentException, InvalidArnException.
+pub(crate) fn check(text: &str, caller: &Caller, bypass: bool) -> Result<()> {
+    if text.len() > MAXIMUM {
+        return Err(Error::limit_exceeded(format!(
+            "The key policy must not be longer than {MAXIMUM} bytes."
+        )));
+    }
+    let policy = Policy::parse(text).map_err(|error| Error::malformed_policy(error.message()))?;
+    policy.validate_as_key_policy().map_err(|error| match error {
+        KeyPolicyError::MalformedPolicyDocument { message } => Error::malformed_policy(message),
+        KeyPolicyError::InvalidArn { .. } => Error::invalid_arn_in_policy(),
+    })?;
+    if !bypass && !policy.allows_root_or_principal_put_policy(&caller.arn(), caller.account().as_str())
+    {
+        return Err(Error::malformed_policy(
+            "The new key policy will not allow you to update the key policy in the future.",
+        ));
+    }
+    Ok(())
+}

@@ -1,0 +1,418 @@
+//! The keys that protect the store: opened at start, rotated and rewrapped by command.
+//!
+//! ```text
+//! root key ─ wraps ─► domain key epochs ─ wrap ─► key material of each KMS key
+//!                                       └ wraps ─► the record key, which authenticates records
+//! ```
+//! The root key itself comes from outside (a file, or a passphrase that opens a slot in the
+//! store) and wraps nothing but the few domain key epochs, so changing it touches no KMS key.
+
+use std::sync::{PoisonError, RwLock};
+
+use keystead_crypto::{
+    Argon2Cost, DomainKeys, MaterialContext, RecordKey, RootCheckError, RootKey, RootKeyError,
+    Secret, SymmetricMaterial, UnwrapError, root_check_value, verify_root_check_value,
+};
+use keystead_model::{KeyId, KeyMaterialId};
+use keystead_store::{Guard, KeyRange, Revision, Store, StoreError, Write};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::paths;
+use crate::records::{self, KeyRecord, RecordError, ReferenceRecord};
+
+/// The newest store format this release reads and the one it writes.
+pub const STORE_FORMAT: u32 = 1;
+
+const PAGE: usize = 100;
+
+/// Where the root key comes from.
+#[derive(Debug)]
+pub enum Root {
+    /// The key itself, as a provider yields it.
+    Key(RootKey),
+    /// A passphrase that opens the slot in the store, or makes one in a new store.
+    Passphrase(Secret),
+}
+
+/// Why a store could not be opened, or its keys not changed.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The root key is not the one this store was made with.
+    #[error("the root key is not the one this store was made with")]
+    WrongRootKey,
+    /// The store was made under a root key of the other kind.
+    #[error("{0}")]
+    WrongProvider(&'static str),
+    /// The store holds a format this release does not know.
+    #[error("the store has format {found}, this release reads up to {STORE_FORMAT}")]
+    Newer {
+        /// The store's format.
+        found: u32,
+    },
+    /// The store is not empty and has no header: not a store of ours.
+    #[error("the store has records but no header: it is damaged or not a keystead store")]
+    NoHeader,
+    /// A record is damaged.
+    #[error("the store is damaged: {0}")]
+    Damaged(String),
+    /// The store failed.
+    #[error("the store failed: {0}")]
+    Store(#[from] StoreError),
+    /// The root key provider failed.
+    #[error("{0}")]
+    RootKey(#[from] RootKeyError),
+    /// The cryptographic library failed.
+    #[error("cryptography failed: {0}")]
+    Crypto(#[from] keystead_crypto::CryptoError),
+    /// A record could not be read.
+    #[error("{0}")]
+    Record(#[from] RecordError),
+}
+
+impl From<UnwrapError> for OpenError {
+    fn from(error: UnwrapError) -> Self {
+        Self::Damaged(error.to_string())
+    }
+}
+
+/// The header of a store, the only record that is not authenticated by the record key: what it
+/// says is proven by the check value.
+#[derive(Debug, Serialize, Deserialize)]
+struct Header {
+    format: u32,
+    store_id: String,
+    created: i64,
+    root_check: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    passphrase_slot: Option<String>,
+    #[serde(flatten)]
+    unknown: Map<String, Value>,
+}
+
+impl Header {
+    fn store_id(&self) -> Result<[u8; 16], OpenError> {
+        let mut id = [0; 16];
+        hex::decode_to_slice(&self.store_id, &mut id)
+            .map_err(|_| OpenError::Damaged("store id".into()))?;
+        Ok(id)
+    }
+
+    fn to_bytes(&self) -> Result<Vec<u8>, OpenError> {
+        serde_json::to_vec(self).map_err(|error| OpenError::Damaged(error.to_string()))
+    }
+}
+
+fn unhex(text: &str, what: &str) -> Result<Vec<u8>, OpenError> {
+    hex::decode(text).map_err(|_| OpenError::Damaged(what.into()))
+}
+
+async fn header(store: &dyn Store) -> Result<Option<(Header, Revision)>, OpenError> {
+    let Some(found) = store.read(paths::STORE).await? else { return Ok(None) };
+    // The format is read alone first: a newer header may have another shape.
+    let value: Value = serde_json::from_slice(&found.value)
+        .map_err(|_| OpenError::Damaged("store header".into()))?;
+    let format = value.get("format").and_then(Value::as_u64).unwrap_or(0);
+    let format = u32::try_from(format).unwrap_or(u32::MAX);
+    if format > STORE_FORMAT {
+        return Err(OpenError::Newer { found: format });
+    }
+    let header =
+        serde_json::from_value(value).map_err(|_| OpenError::Damaged("store header".into()))?;
+    Ok(Some((header, found.revision)))
+}
+
+/// Whether the store has been given its keys.
+///
+/// # Errors
+/// [`OpenError`] if it has a header that cannot be read.
+pub async fn is_initialised(store: &dyn Store) -> Result<bool, OpenError> {
+    Ok(header(store).await?.is_some())
+}
+
+/// The domain keys and the record key, open.
+#[derive(Debug)]
+pub struct Keyring {
+    domain: RwLock<DomainKeys>,
+    record_key: RecordKey,
+}
+
+impl Keyring {
+    /// Opens the keys of a store, or makes them if the store is empty. `now` is milliseconds since
+    /// the epoch.
+    ///
+    /// # Errors
+    /// [`OpenError`]; the store is unchanged then.
+    pub async fn open(store: &dyn Store, root: Root, now: i64) -> Result<Self, OpenError> {
+        match header(store).await? {
+            Some((header, _)) => Self::unlock(store, &root_key(&header, root)?, &header).await,
+            None if store.scan(KeyRange::all(), 1).await?.is_empty() => {
+                Self::create(store, root, now).await
+            }
+            None => Err(OpenError::NoHeader),
+        }
+    }
+
+    async fn create(store: &dyn Store, root: Root, now: i64) -> Result<Self, OpenError> {
+        let (root, slot) = match root {
+            Root::Key(root) => (root, None),
+            Root::Passphrase(passphrase) => {
+                let root = RootKey::generate()?;
+                let slot =
+                    root.to_passphrase_slot(passphrase.expose(), &Argon2Cost::default())?;
+                (root, Some(hex::encode(slot)))
+            }
+        };
+        let store_id: [u8; 16] = keystead_crypto::random_bytes()?;
+        let domain = DomainKeys::generate(store_id)?;
+        let record_key = RecordKey::generate()?;
+        let header = Header {
+            format: STORE_FORMAT,
+            store_id: hex::encode(store_id),
+            created: now,
+            root_check: hex::encode(root_check_value(&root, &store_id)?),
+            passphrase_slot: slot,
+            unknown: Map::new(),
+        };
+        let epoch = domain.current_epoch();
+        let writes = vec![
+            Write::Put(paths::STORE.to_vec(), header.to_bytes()?),
+            Write::Put(paths::domain(epoch), domain.wrap_epoch(&root, epoch)?),
+            Write::Put(paths::RECORD_KEY.to_vec(), domain.wrap_record_key(&record_key)?),
+        ];
+        store.commit(vec![Guard::Absent(paths::STORE.to_vec())], writes).await?;
+        Ok(Self { domain: RwLock::new(domain), record_key })
+    }
+
+    async fn unlock(
+        store: &dyn Store,
+        root: &RootKey,
+        header: &Header,
+    ) -> Result<Self, OpenError> {
+        let domain = domain_keys(store, root, header).await?;
+        let wrapped = store
+            .read(paths::RECORD_KEY)
+            .await?
+            .ok_or_else(|| OpenError::Damaged("the record key is missing".into()))?;
+        let record_key = domain.unwrap_record_key(&wrapped.value)?;
+        Ok(Self { domain: RwLock::new(domain), record_key })
+    }
+
+    /// The key that authenticates records.
+    pub fn record_key(&self) -> &RecordKey {
+        &self.record_key
+    }
+
+    /// The domain keys as they are now.
+    pub(crate) fn domain(&self) -> DomainKeys {
+        // A poisoned lock only means that a reader panicked: the value is whole.
+        self.domain.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Wraps the material of a key of `spec`.
+    ///
+    /// # Errors
+    /// [`keystead_crypto::CryptoError`] when the library or its random source fails.
+    pub fn wrap(
+        &self,
+        record: &KeyRecord,
+        id: KeyMaterialId,
+        material: &SymmetricMaterial,
+    ) -> Result<Vec<u8>, keystead_crypto::CryptoError> {
+        let key_id = record.id.to_string();
+        self.domain().wrap_material(&context(record, &key_id, &id), material)
+    }
+
+    /// Unwraps one material of a key.
+    ///
+    /// # Errors
+    /// [`UnwrapError`] if the record is damaged or of another key.
+    pub(crate) fn unwrap(
+        &self,
+        record: &KeyRecord,
+        id: KeyMaterialId,
+        wrapped: &[u8],
+    ) -> Result<SymmetricMaterial, UnwrapError> {
+        let key_id = record.id.to_string();
+        self.domain().unwrap_material(&context(record, &key_id, &id), wrapped)
+    }
+}
+
+fn context<'a>(
+    record: &'a KeyRecord,
+    key_id: &'a str,
+    material: &'a KeyMaterialId,
+) -> MaterialContext<'a> {
+    MaterialContext {
+        account: record.account.as_str().as_bytes(),
+        key_id,
+        spec: record.spec.as_str(),
+        material_id: material.as_bytes(),
+    }
+}
+
+fn root_key(header: &Header, root: Root) -> Result<RootKey, OpenError> {
+    match (root, &header.passphrase_slot) {
+        (Root::Key(root), None) => Ok(root),
+        (Root::Passphrase(passphrase), Some(slot)) => {
+            let slot = unhex(slot, "passphrase slot")?;
+            Ok(RootKey::from_passphrase_slot(passphrase.expose(), &slot)?)
+        }
+        (Root::Key(_), Some(_)) => Err(OpenError::WrongProvider(
+            "the store's root key is behind a passphrase, and a root key file was given",
+        )),
+        (Root::Passphrase(_), None) => Err(OpenError::WrongProvider(
+            "the store's root key is in a file, and a passphrase was given",
+        )),
+    }
+}
+
+async fn domain_keys(
+    store: &dyn Store,
+    root: &RootKey,
+    header: &Header,
+) -> Result<DomainKeys, OpenError> {
+    let store_id = header.store_id()?;
+    let check = unhex(&header.root_check, "root key check value")?;
+    verify_root_check_value(root, &store_id, &check).map_err(|error| match error {
+        RootCheckError::WrongRootKey => OpenError::WrongRootKey,
+        other => OpenError::Damaged(other.to_string()),
+    })?;
+    let mut epochs = Vec::new();
+    for (path, found) in store.scan(KeyRange::prefix(paths::DOMAINS), 1_000).await? {
+        let epoch = paths::tail(&path, paths::DOMAINS)
+            .and_then(|tail| u32::from_str_radix(tail, 16).ok())
+            .ok_or_else(|| OpenError::Damaged("the number of a domain key epoch".into()))?;
+        epochs.push((epoch, found.value));
+    }
+    Ok(DomainKeys::unwrap(store_id, root, epochs)?)
+}
+
+/// What [`rotate_domain_key`] did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rotation {
+    /// The new epoch.
+    pub epoch: u32,
+    /// How many key materials were wrapped anew.
+    pub rewrapped: u64,
+    /// How many older epochs were destroyed.
+    pub destroyed: usize,
+}
+
+/// Makes a new domain key epoch, wraps every key material under it and destroys the older epochs.
+/// Run again after an interruption, it completes what is left.
+///
+/// # Errors
+/// [`OpenError`]. Whatever was committed until then is consistent: all epochs still in use stay.
+pub async fn rotate_domain_key(store: &dyn Store, root: Root) -> Result<Rotation, OpenError> {
+    let Some((header, _)) = header(store).await? else { return Err(OpenError::NoHeader) };
+    let root = root_key(&header, root)?;
+    let mut domain = domain_keys(store, &root, &header).await?;
+    let record_key = Keyring::unlock(store, &root, &header).await?.record_key;
+    let epoch = domain.add_epoch()?;
+    let path = paths::domain(epoch);
+    let write = Write::Put(path.clone(), domain.wrap_epoch(&root, epoch)?);
+    store.commit(vec![Guard::Absent(path)], vec![write]).await?;
+
+    if let Some(found) = store.read(paths::RECORD_KEY).await?
+        && let Some(wrapped) = domain.rewrap_record_key(&found.value)?
+    {
+        let guard = Guard::At(paths::RECORD_KEY.to_vec(), found.revision);
+        store.commit(vec![guard], vec![Write::Put(paths::RECORD_KEY.to_vec(), wrapped)]).await?;
+    }
+
+    let mut rewrapped = 0;
+    let mut range = KeyRange::prefix(paths::MATERIALS);
+    loop {
+        let page = store.scan(range.clone(), PAGE).await?;
+        let Some((last, _)) = page.last() else { break };
+        range = range.after(last);
+        let (mut guards, mut writes) = (Vec::new(), Vec::new());
+        for (path, found) in &page {
+            let (key_id, material) = material_path(path)?;
+            let record = key_record(store, &record_key, key_id).await?;
+            let key_id = key_id.to_string();
+            let context = context(&record, &key_id, &material);
+            if let Some(wrapped) = domain.rewrap_material(&context, &found.value)? {
+                guards.push(Guard::At(path.clone(), found.revision));
+                writes.push(Write::Put(path.clone(), wrapped));
+            }
+        }
+        if !writes.is_empty() {
+            rewrapped += writes.len() as u64;
+            store.commit(guards, writes).await?;
+        }
+    }
+
+    let old: Vec<u32> = domain.epochs().filter(|other| *other != epoch).collect();
+    if !old.is_empty() {
+        store.erase(old.iter().map(|epoch| paths::domain(*epoch)).collect()).await?;
+    }
+    Ok(Rotation { epoch, rewrapped, destroyed: old.len() })
+}
+
+fn material_path(path: &[u8]) -> Result<(KeyId, KeyMaterialId), OpenError> {
+    let damaged = || OpenError::Damaged("the path of a key material".into());
+    let tail = paths::tail(path, paths::MATERIALS).ok_or_else(damaged)?;
+    let mut parts = tail.split('/').skip(1);
+    let key = parts.next().and_then(|text| text.parse().ok()).ok_or_else(damaged)?;
+    let material = parts.next().and_then(|text| text.parse().ok()).ok_or_else(damaged)?;
+    Ok((key, material))
+}
+
+/// The key record that a material belongs to, in whichever Region.
+async fn key_record(
+    store: &dyn Store,
+    record_key: &RecordKey,
+    key: KeyId,
+) -> Result<KeyRecord, OpenError> {
+    let missing = || OpenError::Damaged(format!("key material without its key {key}"));
+    let path = paths::reference(key);
+    let found = store.read(&path).await?.ok_or_else(missing)?;
+    let reference: ReferenceRecord = records::decode(record_key, &path, &found.value)?;
+    let region = reference.regions.first().and_then(|region| region.parse().ok());
+    let path = paths::key(reference.account, &region.ok_or_else(missing)?, key);
+    let found = store.read(&path).await?.ok_or_else(missing)?;
+    Ok(records::decode(record_key, &path, &found.value)?)
+}
+
+/// The root key that is to protect the store from now on.
+#[derive(Debug)]
+pub enum NewRoot {
+    /// A key that a provider holds already.
+    Key(RootKey),
+    /// A new random key behind this passphrase.
+    Passphrase(Secret),
+}
+
+/// Wraps the domain keys under another root key, in one commit, and erases what the old one could
+/// open.
+///
+/// # Errors
+/// [`OpenError`]; until the commit the old root key opens the store, after it only the new one.
+pub async fn rewrap_root(store: &dyn Store, old: Root, new: NewRoot) -> Result<(), OpenError> {
+    let Some((mut header, revision)) = header(store).await? else {
+        return Err(OpenError::NoHeader);
+    };
+    let old = root_key(&header, old)?;
+    let domain = domain_keys(store, &old, &header).await?;
+    let root = match new {
+        NewRoot::Key(root) => {
+            header.passphrase_slot = None;
+            root
+        }
+        NewRoot::Passphrase(passphrase) => {
+            let root = RootKey::generate()?;
+            let slot = root.to_passphrase_slot(passphrase.expose(), &Argon2Cost::default())?;
+            header.passphrase_slot = Some(hex::encode(slot));
+            root
+        }
+    };
+    header.root_check = hex::encode(root_check_value(&root, &header.store_id()?)?);
+    let mut writes = vec![Write::Put(paths::STORE.to_vec(), header.to_bytes()?)];
+    for epoch in domain.epochs() {
+        writes.push(Write::Put(paths::domain(epoch), domain.wrap_epoch(&root, epoch)?));
+    }
+    store.commit(vec![Guard::At(paths::STORE.to_vec(), revision)], writes).await?;
+    Ok(())
+}

@@ -1,0 +1,175 @@
+//! CreateKey: makes a KMS key with its material, policy and tags.
+
+use keystead_crypto::SymmetricMaterial;
+use keystead_model::{
+    CreateKeyRequest, CreateKeyResponse, CustomerMasterKeySpec, KeyId, KeyMaterialId, KeySpec,
+    KeyUsageType, OperationName, OriginType,
+};
+use serde_json::Map;
+
+use crate::caller::Caller;
+use crate::error::{Error, Result};
+use crate::operation::{Facts, Nothing, Operation};
+use crate::proofs::Usable;
+use crate::records::{KeyRecord, MaterialEntry, MultiRegion, PolicyRecord, ReferenceRecord};
+use crate::service::Service;
+use crate::state::State;
+use crate::write::Draft;
+use crate::{key_policy, metadata, paths, specs, tags};
+
+pub(super) struct CreateKey;
+
+impl Operation for CreateKey {
+    type Input = CreateKeyRequest;
+    type Output = CreateKeyResponse;
+    type Target = Nothing;
+
+    const FACTS: Facts = Facts::management(OperationName::CreateKey);
+
+    fn check(service: &Service, caller: &Caller, input: &Self::Input) -> Result<()> {
+        let spec = spec(input)?;
+        usage(input, spec)?;
+        tags::check(input.tags.as_deref().unwrap_or_default())?;
+        origin(input)?;
+        if let Some(policy) = &input.policy {
+            let bypass = input.bypass_policy_lockout_safety_check.unwrap_or(false);
+            key_policy::check(policy, caller, bypass)?;
+        }
+        if spec == KeySpec::Sm2 && !specs::sm2_is_open(service, caller) {
+            return Err(Error::unsupported(format!(
+                "KeySpec SM2 is not supported in Region {}.",
+                caller.region()
+            )));
+        }
+        if spec != KeySpec::SymmetricDefault {
+            return Err(Error::unsupported(format!("KeySpec {spec} is not supported.")));
+        }
+        Ok(())
+    }
+
+    async fn resolve(_: &Service, _: &Caller, _: &Self::Input) -> Result<Nothing> {
+        Ok(Nothing)
+    }
+
+    async fn act(
+        service: &Service,
+        caller: &Caller,
+        _: Usable<Nothing>,
+        input: &Self::Input,
+    ) -> Result<Self::Output> {
+        let (record, material) = new_key(service, caller, input)?;
+        let (account, region, id) = (record.account, &record.region, record.id);
+        let text = input.policy.clone().unwrap_or_else(|| key_policy::default(caller));
+        let policy = PolicyRecord { text, unknown: Map::new() };
+        let regions = vec![region.to_string()];
+        let reference = ReferenceRecord { account, regions, unknown: Map::new() };
+        let mut draft = Draft::default();
+        draft.absent(paths::reference(id));
+        draft.put(service, paths::reference(id), &reference)?;
+        draft.put(service, paths::key(account, region, id), &record)?;
+        draft.put(service, paths::policy(account, region, id), &policy)?;
+        if let (Some(material), Some(entry)) = (material, record.materials.first()) {
+            let wrapped = service.keyring.wrap(&record, entry.id, &material)?;
+            draft.put_raw(paths::material(account, id, entry.id), wrapped);
+        }
+        draft.commit(service).await?;
+        Ok(CreateKeyResponse { key_metadata: Some(metadata::of(&record)) })
+    }
+}
+
+fn new_key(
+    service: &Service,
+    caller: &Caller,
+    input: &CreateKeyRequest,
+) -> Result<(KeyRecord, Option<SymmetricMaterial>)> {
+    let now = service.clock.now();
+    let spec = spec(input)?;
+    let multi_region = input.multi_region.unwrap_or(false);
+    let id = KeyId::from_random(keystead_crypto::random_bytes()?, multi_region);
+    let mut record = KeyRecord {
+        account: caller.account(),
+        region: caller.region().clone(),
+        id,
+        created: now,
+        description: input.description.clone().unwrap_or_default(),
+        spec,
+        usage: usage(input, spec)?,
+        origin: input.origin.unwrap_or(OriginType::AwsKms),
+        state: State::Enabled,
+        multi_region: multi_region
+            .then(|| MultiRegion { primary: caller.region().clone(), replicas: Vec::new() }),
+        tags: tags::merged(&[], input.tags.as_deref().unwrap_or_default()),
+        materials: Vec::new(),
+        aliases: 0,
+        custom_key_store: None,
+        unknown: Map::new(),
+    };
+    if record.origin == OriginType::External {
+        record.state = State::PendingImport;
+        return Ok((record, None));
+    }
+    let material = SymmetricMaterial::generate()?;
+    let material_id = KeyMaterialId::new(material.id(&id.to_string(), spec.as_str())?);
+    let unknown = Map::new();
+    record.materials.push(MaterialEntry { id: material_id, created: now, current: true, unknown });
+    Ok((record, Some(material)))
+}
+
+/// KeySpec, or the deprecated member of the same meaning.
+fn spec(input: &CreateKeyRequest) -> Result<KeySpec> {
+    match (input.key_spec, input.customer_master_key_spec) {
+        (Some(_), Some(_)) => Err(Error::validation(
+            "You cannot specify KeySpec and CustomerMasterKeySpec in the same request. \
+             CustomerMasterKeySpec is deprecated.",
+        )),
+        (Some(spec), None) => Ok(spec),
+        (None, Some(old)) => modern(old),
+        (None, None) => Ok(KeySpec::SymmetricDefault),
+    }
+}
+
+fn modern(old: CustomerMasterKeySpec) -> Result<KeySpec> {
+    KeySpec::parse(old.as_str()).ok_or_else(|| Error::internal("a key spec only of old"))
+}
+
+fn usage(input: &CreateKeyRequest, spec: KeySpec) -> Result<KeyUsageType> {
+    let usage = match (input.key_usage, spec) {
+        (Some(usage), _) => usage,
+        (None, KeySpec::SymmetricDefault) => KeyUsageType::EncryptDecrypt,
+        (None, _) => {
+            return Err(Error::validation(
+                "You must specify a KeyUsage value for all KMS keys except for symmetric \
+                 encryption keys.",
+            ));
+        }
+    };
+    if !specs::usages(spec).contains(&usage) {
+        return Err(Error::validation(format!(
+            "KeyUsage {usage} is not compatible with KeySpec {spec}"
+        )));
+    }
+    Ok(usage)
+}
+
+/// Where the material shall come from. No custom key store can exist yet, so naming one names one
+/// that does not.
+fn origin(input: &CreateKeyRequest) -> Result<()> {
+    let origin = input.origin.unwrap_or(OriginType::AwsKms);
+    let in_store = matches!(origin, OriginType::AwsCloudhsm | OriginType::ExternalKeyStore);
+    let external_store = origin == OriginType::ExternalKeyStore;
+    let fault = match (&input.custom_key_store_id, in_store, &input.xks_key_id, external_store) {
+        (Some(_), false, ..) => Some("CustomKeyStoreId is not valid"),
+        (None, true, ..) => Some("CustomKeyStoreId is required"),
+        (_, _, Some(_), false) => Some("XksKeyId is not valid"),
+        (_, _, None, true) => Some("XksKeyId is required"),
+        _ => None,
+    };
+    if let Some(fault) = fault {
+        return Err(Error::validation(format!("{fault} with Origin {origin}.")));
+    }
+    let Some(store) = &input.custom_key_store_id else { return Ok(()) };
+    if input.multi_region == Some(true) {
+        return Err(Error::unsupported("A multi-Region key cannot live in a custom key store."));
+    }
+    Err(Error::custom_key_store_not_found(store))
+}

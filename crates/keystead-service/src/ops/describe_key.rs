@@ -1,0 +1,33 @@
+//! DescribeKey: the metadata of a key.
+
+use keystead_model::{DescribeKeyRequest, DescribeKeyResponse, OperationName};
+
+use crate::caller::Caller;
+use crate::error::Result;
+use crate::metadata;
+use crate::operation::{Facts, Key, Operation};
+use crate::proofs::Usable;
+use crate::service::Service;
+
+pub(super) struct DescribeKey;
+
+impl Operation for DescribeKey {
+    type Input = DescribeKeyRequest;
+    type Output = DescribeKeyResponse;
+    type Target = Key;
+
+    const FACTS: Facts = Facts::management(OperationName::DescribeKey).with_aliases();
+
+    async fn resolve(service: &Service, caller: &Caller, input: &Self::Input) -> Result<Key> {
+        service.key(caller, &input.key_id, &Self::FACTS).await.map(Key)
+    }
+
+    async fn act(
+        _: &Service,
+        _: &Caller,
+        key: Usable<Key>,
+        _: &Self::Input,
+    ) -> Result<Self::Output> {
+        Ok(DescribeKeyResponse { key_metadata: Some(metadata::of(&key.0.record)) })
+    }
+}

@@ -1,0 +1,44 @@
+//! EnableKey: makes a disabled key usable again. Idempotent.
+
+use keystead_model::{Empty, EnableKeyRequest, OperationName, OriginType};
+
+use crate::caller::Caller;
+use crate::error::Result;
+use crate::operation::{Facts, Key, Operation};
+use crate::proofs::Usable;
+use crate::service::Service;
+use crate::state::State;
+use crate::write::Draft;
+
+pub(super) struct EnableKey;
+
+impl Operation for EnableKey {
+    type Input = EnableKeyRequest;
+    type Output = Empty;
+    type Target = Key;
+
+    const FACTS: Facts = Facts::management(OperationName::EnableKey);
+
+    async fn resolve(service: &Service, caller: &Caller, input: &Self::Input) -> Result<Key> {
+        service.key(caller, &input.key_id, &Self::FACTS).await.map(Key)
+    }
+
+    async fn act(
+        service: &Service,
+        _: &Caller,
+        key: Usable<Key>,
+        _: &Self::Input,
+    ) -> Result<Empty> {
+        let mut record = key.0.record.clone();
+        let waits = record.origin == OriginType::External && record.current_material().is_none();
+        record.state = match record.state {
+            State::Unavailable { .. } => State::Unavailable { enabled: true },
+            _ if waits => State::PendingImport,
+            _ => State::Enabled,
+        };
+        if record.state != key.0.record.state {
+            Draft::default().replace(service, &key.0, &record)?.commit(service).await?;
+        }
+        Ok(Empty)
+    }
+}

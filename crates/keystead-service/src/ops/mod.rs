@@ -1,0 +1,152 @@
+//! The operations, one file each, and the one table that lists them all.
+//!
+//! Dispatch, the list of what is built, and the contract tests come from [`TABLE`]; to add an
+//! operation, write its file and replace its `not_built` row.
+
+use keystead_model::OperationName;
+
+use crate::caller::Caller;
+use crate::operation::Operation;
+use crate::road::{Travelling, travel};
+use crate::service::Service;
+
+mod cancel_key_deletion;
+mod create_alias;
+mod create_key;
+mod decrypt;
+mod delete_alias;
+mod describe_key;
+mod disable_key;
+mod enable_key;
+mod encrypt;
+mod generate_data_key;
+mod generate_data_key_pair;
+mod generate_random;
+mod get_key_policy;
+mod list_aliases;
+mod list_key_policies;
+mod list_keys;
+mod list_resource_tags;
+mod put_key_policy;
+mod re_encrypt;
+mod schedule_key_deletion;
+mod tag_resource;
+mod untag_resource;
+mod update_alias;
+mod update_key_description;
+
+/// Takes a request of one operation from its body to its reply.
+type Runner = for<'a> fn(&'a Service, Caller, &'a [u8]) -> Travelling<'a>;
+
+/// An operation of the API and what is built of it.
+pub(crate) struct Row {
+    pub(crate) name: OperationName,
+    /// Whether it writes to the store: such a request is not dropped with its client.
+    pub(crate) changes_state: bool,
+    /// `None`: not built.
+    pub(crate) run: Option<Runner>,
+}
+
+const fn reads<O: Operation>() -> Row {
+    Row { name: O::FACTS.name, changes_state: false, run: Some(travel::<O>) }
+}
+
+const fn writes<O: Operation>() -> Row {
+    Row { name: O::FACTS.name, changes_state: true, run: Some(travel::<O>) }
+}
+
+const fn not_built(name: OperationName) -> Row {
+    Row { name, changes_state: false, run: None }
+}
+
+/// All 54 operations in the order of [`OperationName`].
+#[rustfmt::skip]
+static TABLE: [Row; 54] = [
+    writes::<cancel_key_deletion::CancelKeyDeletion>(),
+    not_built(OperationName::ConnectCustomKeyStore),
+    writes::<create_alias::CreateAlias>(),
+    not_built(OperationName::CreateCustomKeyStore),
+    not_built(OperationName::CreateGrant),
+    writes::<create_key::CreateKey>(),
+    reads::<decrypt::Decrypt>(),
+    writes::<delete_alias::DeleteAlias>(),
+    not_built(OperationName::DeleteCustomKeyStore),
+    not_built(OperationName::DeleteImportedKeyMaterial),
+    not_built(OperationName::DeriveSharedSecret),
+    not_built(OperationName::DescribeCustomKeyStores),
+    reads::<describe_key::DescribeKey>(),
+    writes::<disable_key::DisableKey>(),
+    not_built(OperationName::DisableKeyRotation),
+    not_built(OperationName::DisconnectCustomKeyStore),
+    writes::<enable_key::EnableKey>(),
+    not_built(OperationName::EnableKeyRotation),
+    reads::<encrypt::Encrypt>(),
+    reads::<generate_data_key::GenerateDataKey>(),
+    reads::<generate_data_key_pair::GenerateDataKeyPair>(),
+    reads::<generate_data_key_pair::GenerateDataKeyPairWithoutPlaintext>(),
+    reads::<generate_data_key::GenerateDataKeyWithoutPlaintext>(),
+    not_built(OperationName::GenerateMac),
+    reads::<generate_random::GenerateRandom>(),
+    not_built(OperationName::GetKeyLastUsage),
+    reads::<get_key_policy::GetKeyPolicy>(),
+    not_built(OperationName::GetKeyRotationStatus),
+    not_built(OperationName::GetParametersForImport),
+    not_built(OperationName::GetPublicKey),
+    not_built(OperationName::ImportKeyMaterial),
+    reads::<list_aliases::ListAliases>(),
+    not_built(OperationName::ListGrants),
+    reads::<list_key_policies::ListKeyPolicies>(),
+    not_built(OperationName::ListKeyRotations),
+    reads::<list_keys::ListKeys>(),
+    reads::<list_resource_tags::ListResourceTags>(),
+    not_built(OperationName::ListRetirableGrants),
+    writes::<put_key_policy::PutKeyPolicy>(),
+    reads::<re_encrypt::ReEncrypt>(),
+    not_built(OperationName::ReplicateKey),
+    not_built(OperationName::RetireGrant),
+    not_built(OperationName::RevokeGrant),
+    not_built(OperationName::RotateKeyOnDemand),
+    writes::<schedule_key_deletion::ScheduleKeyDeletion>(),
+    not_built(OperationName::Sign),
+    writes::<tag_resource::TagResource>(),
+    writes::<untag_resource::UntagResource>(),
+    writes::<update_alias::UpdateAlias>(),
+    not_built(OperationName::UpdateCustomKeyStore),
+    writes::<update_key_description::UpdateKeyDescription>(),
+    not_built(OperationName::UpdatePrimaryRegion),
+    not_built(OperationName::Verify),
+    not_built(OperationName::VerifyMac),
+];
+
+/// The row of an operation.
+pub(crate) fn row(name: OperationName) -> &'static Row {
+    // A table in the enum's order makes the index the operation; the test below holds it to that.
+    match TABLE.get(name as usize) {
+        Some(row) => row,
+        None => unreachable!("the table has a row for each operation"),
+    }
+}
+
+/// The operations that are built, in the order of the API model.
+pub fn built() -> impl Iterator<Item = OperationName> {
+    TABLE.iter().filter(|row| row.run.is_some()).map(|row| row.name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_is_in_the_order_of_the_model() {
+        assert_eq!(OperationName::ALL.len(), TABLE.len());
+        for name in OperationName::ALL {
+            assert_eq!(row(*name).name, *name);
+        }
+    }
+
+    #[test]
+    fn what_acts_on_a_key_has_a_row_in_the_key_state_table() {
+        let without_key = TABLE.iter().filter(|row| crate::state::row(row.name).is_none());
+        assert_eq!(without_key.count(), 10);
+    }
+}

@@ -1,0 +1,54 @@
+//! PutKeyPolicy: replaces a key's policy. Idempotent.
+
+use keystead_model::{Empty, OperationName, PutKeyPolicyRequest};
+use serde_json::Map;
+
+use crate::caller::Caller;
+use crate::error::{Error, Result};
+use crate::operation::{Facts, Key, Operation};
+use crate::proofs::Usable;
+use crate::records::PolicyRecord;
+use crate::service::Service;
+use crate::write::Draft;
+use crate::{key_policy, paths};
+
+pub(super) struct PutKeyPolicy;
+
+impl Operation for PutKeyPolicy {
+    type Input = PutKeyPolicyRequest;
+    type Output = Empty;
+    type Target = Key;
+
+    const FACTS: Facts = Facts::management(OperationName::PutKeyPolicy);
+
+    fn check(_: &Service, caller: &Caller, input: &Self::Input) -> Result<()> {
+        if let Some(name) = input.policy_name.as_deref().filter(|name| *name != key_policy::NAME) {
+            return Err(Error::unsupported(format!(
+                "The name of a key policy is default, not {name}."
+            )));
+        }
+        let bypass = input.bypass_policy_lockout_safety_check.unwrap_or(false);
+        key_policy::check(&input.policy, caller, bypass)
+    }
+
+    async fn resolve(service: &Service, caller: &Caller, input: &Self::Input) -> Result<Key> {
+        service.key(caller, &input.key_id, &Self::FACTS).await.map(Key)
+    }
+
+    async fn act(
+        service: &Service,
+        _: &Caller,
+        key: Usable<Key>,
+        input: &Self::Input,
+    ) -> Result<Empty> {
+        let record = &key.0.record;
+        let (account, region, id) = (record.account, &record.region, record.id);
+        let policy = PolicyRecord { text: input.policy.clone(), unknown: Map::new() };
+        let mut draft = Draft::default();
+        // The key must still exist: a policy of a deleted key would stay for ever.
+        draft.unchanged(paths::key(account, region, id), key.0.revision);
+        draft.put(service, paths::policy(account, region, id), &policy)?;
+        draft.commit(service).await?;
+        Ok(Empty)
+    }
+}

@@ -1,0 +1,91 @@
+//! Where each record lives in the store: the one place that spells store keys.
+//!
+//! | path | record |
+//! | --- | --- |
+//! | `meta/store` | format, store id, root key slot and check value |
+//! | `meta/domain/<epoch>` | a domain key epoch, wrapped by the root key |
+//! | `meta/record-key` | the record key, wrapped by the domain key |
+//! | `key/<account>/<region>/<key id>` | a key as one Region sees it |
+//! | `policy/<account>/<region>/<key id>` | its key policy |
+//! | `ref/<key id>` | which account and Regions hold the key id |
+//! | `material/<account>/<key id>/<material id>` | key material, wrapped by the domain key |
+//! | `alias/<account>/<region>/<alias name>` | an alias |
+//! | `key-alias/<account>/<region>/<key id>/<alias name>` | the same, by key |
+//! | `due/<milliseconds, 16 hex digits>/<account>/<region>/<key id>` | a deletion to carry out |
+//! | `grave/<account>/<key id>` | key material that must still be erased |
+//!
+//! Key material has no Region: the related keys of a multi-Region key share it.
+
+use keystead_model::{AccountId, KeyId, KeyMaterialId, Region};
+
+/// A store key.
+pub type Path = Vec<u8>;
+
+pub(crate) const STORE: &[u8] = b"meta/store";
+pub(crate) const RECORD_KEY: &[u8] = b"meta/record-key";
+pub(crate) const DOMAINS: &[u8] = b"meta/domain/";
+pub(crate) const MATERIALS: &[u8] = b"material/";
+pub(crate) const DUE: &[u8] = b"due/";
+pub(crate) const GRAVES: &[u8] = b"grave/";
+
+pub(crate) fn domain(epoch: u32) -> Path {
+    format!("meta/domain/{epoch:08x}").into_bytes()
+}
+
+/// The key record's path; public so that tests can lay fixture records.
+pub fn key(account: AccountId, region: &Region, key: KeyId) -> Path {
+    format!("key/{account}/{region}/{key}").into_bytes()
+}
+
+pub(crate) fn keys(account: AccountId, region: &Region) -> Path {
+    format!("key/{account}/{region}/").into_bytes()
+}
+
+/// The path of a key's policy record.
+pub fn policy(account: AccountId, region: &Region, key: KeyId) -> Path {
+    format!("policy/{account}/{region}/{key}").into_bytes()
+}
+
+/// The path of the record that says who holds a key id.
+pub fn reference(key: KeyId) -> Path {
+    format!("ref/{key}").into_bytes()
+}
+
+/// The path of one key material's wrapped bytes.
+pub fn material(account: AccountId, key: KeyId, material: KeyMaterialId) -> Path {
+    format!("material/{account}/{key}/{material}").into_bytes()
+}
+
+pub(crate) fn alias(account: AccountId, region: &Region, name: &str) -> Path {
+    format!("alias/{account}/{region}/{name}").into_bytes()
+}
+
+pub(crate) fn aliases(account: AccountId, region: &Region) -> Path {
+    format!("alias/{account}/{region}/").into_bytes()
+}
+
+pub(crate) fn key_alias(account: AccountId, region: &Region, key: KeyId, name: &str) -> Path {
+    format!("key-alias/{account}/{region}/{key}/{name}").into_bytes()
+}
+
+pub(crate) fn key_aliases(account: AccountId, region: &Region, key: KeyId) -> Path {
+    format!("key-alias/{account}/{region}/{key}/").into_bytes()
+}
+
+pub(crate) fn due(moment: i64, account: AccountId, region: &Region, key: KeyId) -> Path {
+    format!("due/{:016x}/{account}/{region}/{key}", moment.max(0)).into_bytes()
+}
+
+/// The first path after everything due at `moment`.
+pub(crate) fn due_after(moment: i64) -> Path {
+    format!("due/{:016x}/", moment.max(0).saturating_add(1)).into_bytes()
+}
+
+pub(crate) fn grave(account: AccountId, key: KeyId) -> Path {
+    format!("grave/{account}/{key}").into_bytes()
+}
+
+/// The last component of a path, or of an alias path the name from `alias/` on.
+pub(crate) fn tail<'p>(path: &'p [u8], prefix: &[u8]) -> Option<&'p str> {
+    std::str::from_utf8(path.strip_prefix(prefix)?).ok()
+}

@@ -1,0 +1,93 @@
+//! The proofs of the road: values that exist only if a check was made. Their fields are private
+//! and each has one constructor, in the function that makes the check; `act` takes
+//! [`Usable`], so an operation that skips a check does not compile.
+
+use std::ops::Deref;
+
+use keystead_model::{Input, KeyUsageType};
+
+use crate::caller::Caller;
+use crate::error::{Error, Result};
+use crate::operation::{Demand, Need, Operation, Resource, Target};
+use crate::service::Service;
+use crate::state;
+
+/// A target that the caller may act on as the operation wants to.
+pub(crate) struct Authorized<T>(T);
+
+/// An authorized target whose state, usage and spec allow the operation now.
+pub(crate) struct Usable<T>(T);
+
+impl<T> Deref for Usable<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+/// Step 6 of the road: may the caller do this?
+///
+/// Until identities and policies are evaluated, a caller is root of its own account and of nothing
+/// else. Keys of other accounts do not get past `resolve`; that they cannot get past here either
+/// does not depend on it.
+///
+/// # Errors
+/// InvalidGrantTokenException, AccessDeniedException.
+pub(crate) fn authorize<O: Operation>(
+    _service: &Service,
+    caller: &Caller,
+    target: O::Target,
+    input: &O::Input,
+) -> Result<Authorized<O::Target>> {
+    // No grant exists yet, so no token can be one of a grant.
+    if !input.grant_tokens().is_empty() {
+        return Err(Error::invalid_grant_token());
+    }
+    for demand in target.demands(&O::FACTS).iter().flatten() {
+        if let Some(Resource::Key(key)) = &demand.resource
+            && key.record.account != caller.account()
+        {
+            let action = format!("kms:{}", demand.action);
+            return Err(Error::denied_across_accounts(&caller.arn(), &action));
+        }
+    }
+    Ok(Authorized(target))
+}
+
+impl<T: Target> Authorized<T> {
+    /// Step 7 of the road: contradiction, then for each key its state, its usage, its spec.
+    ///
+    /// # Errors
+    /// IncorrectKeyException, DisabledException, KMSInvalidStateException,
+    /// InvalidKeyUsageException, UnsupportedOperationException.
+    pub(crate) fn usable<O: Operation<Target = T>>(self) -> Result<Usable<T>> {
+        self.0.contradiction()?;
+        let row = state::row(O::FACTS.name);
+        for demand in self.0.demands(&O::FACTS).iter().flatten() {
+            if let Demand { resource: Some(Resource::Key(key)), used: true, .. } = demand {
+                if let Some(row) = row {
+                    state::permit(row, &key.record, &key.arn)?;
+                }
+                need::<O>(&key.record, &key.arn)?;
+            }
+        }
+        Ok(Usable(self.0))
+    }
+}
+
+fn need<O: Operation>(record: &crate::records::KeyRecord, arn: &str) -> Result<()> {
+    let operation = O::FACTS.name.as_str();
+    match O::FACTS.need {
+        Need::Nothing => Ok(()),
+        Need::Encryption | Need::SymmetricEncryption
+            if record.usage != KeyUsageType::EncryptDecrypt =>
+        {
+            Err(Error::wrong_usage(arn, record.usage.as_str(), operation))
+        }
+        Need::SymmetricEncryption if !record.is_symmetric() => {
+            Err(Error::wrong_spec(arn, record.spec.as_str(), operation))
+        }
+        Need::Encryption | Need::SymmetricEncryption => Ok(()),
+    }
+}

@@ -1,0 +1,243 @@
+//! The records of the store: what each holds and how it becomes bytes.
+//!
+//! A record is `01 ‖ tag(16) ‖ JSON`. The tag is a truncated HMAC-SHA-256 under the store's record
+//! key over the record's path and its JSON, so that a damaged, exchanged or forged record is found
+//! when it is read. Unknown JSON members are kept when a record is written back, so that two
+//! releases can share a store.
+
+use keystead_crypto::RecordKey;
+use keystead_model::{
+    AccountId, KeyId, KeyMaterialId, KeySpec, KeyUsageType, OriginType, Region,
+};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::state::State;
+
+const FORMAT: u8 = 1;
+const TAG: usize = 16;
+
+/// A record that could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordError {
+    /// Too short, or its tag does not fit its path and content.
+    #[error("record `{0}` is damaged")]
+    Damaged(String),
+    /// Written by a release that knows more than this one.
+    #[error("record `{0}` has format {1}, newer than this release reads")]
+    Newer(String, u8),
+    /// Authentic but not of the expected shape.
+    #[error("record `{0}` cannot be understood: {1}")]
+    Shape(String, serde_json::Error),
+}
+
+fn name(path: &[u8]) -> String {
+    String::from_utf8_lossy(path).into_owned()
+}
+
+/// Writes a record for `path`.
+///
+/// # Errors
+/// [`RecordError::Shape`] if the value has no JSON form, which no record type of ours lacks.
+pub fn encode<T: Serialize>(
+    key: &RecordKey,
+    path: &[u8],
+    record: &T,
+) -> Result<Vec<u8>, RecordError> {
+    let json =
+        serde_json::to_vec(record).map_err(|error| RecordError::Shape(name(path), error))?;
+    let mut bytes = Vec::with_capacity(1 + TAG + json.len());
+    bytes.push(FORMAT);
+    bytes.extend_from_slice(&key.tag(path, &json));
+    bytes.extend_from_slice(&json);
+    Ok(bytes)
+}
+
+/// Reads the record that was written for `path`.
+///
+/// # Errors
+/// [`RecordError`], never with content of the record in its text.
+pub fn decode<T: DeserializeOwned>(
+    key: &RecordKey,
+    path: &[u8],
+    bytes: &[u8],
+) -> Result<T, RecordError> {
+    let (&format, rest) =
+        bytes.split_first().ok_or_else(|| RecordError::Damaged(name(path)))?;
+    if format != FORMAT {
+        return Err(RecordError::Newer(name(path), format));
+    }
+    let (tag, json) =
+        rest.split_at_checked(TAG).ok_or_else(|| RecordError::Damaged(name(path)))?;
+    if !key.verify(path, json, tag) {
+        return Err(RecordError::Damaged(name(path)));
+    }
+    serde_json::from_slice(json).map_err(|error| RecordError::Shape(name(path), error))
+}
+
+/// A KMS key as one Region sees it. Dates are milliseconds since the epoch.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct KeyRecord {
+    /// The account that owns the key.
+    #[serde(with = "text")]
+    pub account: AccountId,
+    /// The Region it lives in.
+    #[serde(with = "text")]
+    pub region: Region,
+    /// Its id.
+    #[serde(with = "text")]
+    pub id: KeyId,
+    /// When it was created.
+    pub created: i64,
+    /// What its owner says of it.
+    pub description: String,
+    /// Its spec.
+    pub spec: KeySpec,
+    /// Its usage.
+    pub usage: KeyUsageType,
+    /// Where its material comes from.
+    pub origin: OriginType,
+    /// Its state.
+    pub state: State,
+    /// For a multi-Region key, who is primary and who replica.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub multi_region: Option<MultiRegion>,
+    /// Its tags, sorted by tag key.
+    #[serde(default)]
+    pub tags: Vec<(String, String)>,
+    /// Its key materials, oldest first. Empty until key material is imported.
+    #[serde(default)]
+    pub materials: Vec<MaterialEntry>,
+    /// How many aliases point to it.
+    #[serde(default)]
+    pub aliases: u32,
+    /// The custom key store it lives in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub custom_key_store: Option<String>,
+    /// What a newer release wrote and this one does not know.
+    #[serde(flatten)]
+    pub unknown: Map<String, Value>,
+}
+
+impl KeyRecord {
+    /// The material that encrypts, the newest one marked current.
+    pub fn current_material(&self) -> Option<KeyMaterialId> {
+        self.materials.iter().rev().find(|entry| entry.current).map(|entry| entry.id)
+    }
+
+    /// Whether the key belongs to the kind that encrypts symmetrically.
+    pub fn is_symmetric(&self) -> bool {
+        self.spec == KeySpec::SymmetricDefault
+    }
+}
+
+/// The Regions of a multi-Region key.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct MultiRegion {
+    /// The primary key's Region.
+    #[serde(with = "text")]
+    pub primary: Region,
+    /// The replicas' Regions.
+    pub replicas: Vec<String>,
+}
+
+/// One key material of a key; the bytes are in a record of their own.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct MaterialEntry {
+    /// Its id.
+    #[serde(with = "text")]
+    pub id: KeyMaterialId,
+    /// When it was made.
+    pub created: i64,
+    /// Whether new ciphertexts are made with it.
+    pub current: bool,
+    /// What a newer release wrote and this one does not know.
+    #[serde(flatten)]
+    pub unknown: Map<String, Value>,
+}
+
+/// Who holds a key id: the index that a ciphertext blob's key reference goes through.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ReferenceRecord {
+    /// The owner.
+    #[serde(with = "text")]
+    pub account: AccountId,
+    /// The Regions with a key of this id; more than one only for multi-Region keys.
+    pub regions: Vec<String>,
+    /// What a newer release wrote and this one does not know.
+    #[serde(flatten)]
+    pub unknown: Map<String, Value>,
+}
+
+/// A key policy as its owner wrote it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct PolicyRecord {
+    /// The document.
+    pub text: String,
+    /// What a newer release wrote and this one does not know.
+    #[serde(flatten)]
+    pub unknown: Map<String, Value>,
+}
+
+/// An alias. Dates are milliseconds since the epoch.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct AliasRecord {
+    /// The key it points to.
+    #[serde(with = "text")]
+    pub target: KeyId,
+    /// When it was created.
+    pub created: i64,
+    /// When it was pointed to its present target.
+    pub updated: i64,
+    /// What a newer release wrote and this one does not know.
+    #[serde(flatten)]
+    pub unknown: Map<String, Value>,
+}
+
+/// Something that is due at a moment; the moment and the key are in the path.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct DueRecord {
+    /// The key.
+    #[serde(with = "text")]
+    pub account: AccountId,
+    /// Its Region.
+    #[serde(with = "text")]
+    pub region: Region,
+    /// Its id.
+    #[serde(with = "text")]
+    pub id: KeyId,
+    /// What a newer release wrote and this one does not know.
+    #[serde(flatten)]
+    pub unknown: Map<String, Value>,
+}
+
+/// Key material of a deleted key that must be erased yet.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct GraveRecord {
+    /// The owner of the deleted key.
+    #[serde(with = "text")]
+    pub account: AccountId,
+    /// The deleted key.
+    #[serde(with = "text")]
+    pub id: KeyId,
+    /// Its materials' ids.
+    pub materials: Vec<String>,
+}
+
+/// Identifiers as their text form.
+mod text {
+    use std::fmt::Display;
+    use std::str::FromStr;
+
+    use serde::{Deserialize, Deserializer, Serializer, de};
+
+    pub(super) fn serialize<T: Display, S: Serializer>(value: &T, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(value)
+    }
+
+    pub(super) fn deserialize<'de, T: FromStr, D: Deserializer<'de>>(from: D) -> Result<T, D::Error> {
+        let text = String::deserialize(from)?;
+        text.parse().map_err(|_| de::Error::custom("not an identifier"))
+    }
+}

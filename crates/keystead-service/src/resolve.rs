@@ -1,0 +1,136 @@
+//! From identifiers to keys (behaviour.md 1.1 to 1.3).
+
+use std::sync::Arc;
+
+use keystead_crypto::{Blob, BlobHeader};
+use keystead_model::{
+    AccountId, AliasName, KeyId, KeyReference, KeyReferenceError, alias_arn, key_arn,
+};
+
+use crate::caller::Caller;
+use crate::error::{Error, Result};
+use crate::keys::KeyEntry;
+use crate::operation::{Facts, Forms, Sealed};
+use crate::service::Service;
+
+impl Service {
+    /// The key that the request names.
+    ///
+    /// # Errors
+    /// NotFoundException, InvalidArnException; AccessDeniedException for another account's.
+    pub(crate) async fn key(
+        &self,
+        caller: &Caller,
+        given: &str,
+        facts: &Facts,
+    ) -> Result<Arc<KeyEntry>> {
+        let reference = KeyReference::parse(given).map_err(|error| match error {
+            KeyReferenceError::InvalidKeyId => Error::invalid_key_id(given),
+            KeyReferenceError::InvalidArn => Error::invalid_arn(given),
+        })?;
+        let action = facts.name.as_str();
+        match reference {
+            KeyReference::KeyId(key) => self.own_key(caller, key).await,
+            KeyReference::KeyArn { partition, region, account, key } => {
+                here(caller, given, partition, region)?;
+                own(caller, account, action)?;
+                self.own_key(caller, key).await
+            }
+            KeyReference::AliasName(_) | KeyReference::AliasArn { .. }
+                if facts.forms == Forms::KeyOnly =>
+            {
+                Err(Error::invalid_key_id(given))
+            }
+            KeyReference::AliasName(name) => self.aliased_key(caller, name).await,
+            KeyReference::AliasArn { partition, region, account, name } => {
+                here(caller, given, partition, region)?;
+                own(caller, account, action)?;
+                self.aliased_key(caller, name).await
+            }
+        }
+    }
+
+    /// A key of the caller's account and Region by its id.
+    pub(crate) async fn own_key(&self, caller: &Caller, key: KeyId) -> Result<Arc<KeyEntry>> {
+        let missing = || Error::no_such_key(&key_arn(caller.region(), caller.account(), key));
+        self.present_key(caller, key)
+            .await?
+            .filter(|entry| entry.record.account == caller.account())
+            .ok_or_else(missing)
+    }
+
+    /// The key of this id in the caller's Region, in whichever account, unless it is gone.
+    async fn present_key(&self, caller: &Caller, key: KeyId) -> Result<Option<Arc<KeyEntry>>> {
+        let now = self.clock.now();
+        let found = self.keys.find(&self.keyring, key, caller.region()).await?;
+        Ok(found.filter(|entry| !entry.is_gone(now)))
+    }
+
+    async fn aliased_key(&self, caller: &Caller, name: &str) -> Result<Arc<KeyEntry>> {
+        let missing =
+            || Error::no_such_alias(&alias_arn(caller.region(), &caller.account(), name));
+        let name = name.parse::<AliasName>().map_err(|_| missing())?;
+        self.alias_target(caller, &name).await?.ok_or_else(missing)
+    }
+
+    /// The key that an alias of the caller's account and Region points to, if both exist.
+    pub(crate) async fn alias_target(
+        &self,
+        caller: &Caller,
+        name: &AliasName,
+    ) -> Result<Option<Arc<KeyEntry>>> {
+        let (account, region) = (caller.account(), caller.region());
+        let target = self.keys.alias(&self.keyring, account, region, name.as_str()).await?;
+        match target {
+            Some(key) => self.present_key(caller, key).await,
+            None => Ok(None),
+        }
+    }
+
+    /// The key to open a ciphertext with: the one named, else the one the ciphertext names.
+    ///
+    /// # Errors
+    /// As [`Service::key`]; InvalidCiphertextException or AccessDeniedException without a name.
+    pub(crate) async fn sealed(
+        &self,
+        caller: &Caller,
+        named: Option<&str>,
+        ciphertext: Option<&[u8]>,
+        facts: &Facts,
+        action: &str,
+    ) -> Result<Sealed> {
+        let header = ciphertext.and_then(|bytes| Blob::parse(bytes).ok()).map(|blob| blob.header());
+        if let Some(named) = named {
+            let key = self.key(caller, named, facts).await?;
+            return Ok(Sealed { key, header });
+        }
+        let header = header.ok_or_else(Error::invalid_ciphertext)?;
+        let BlobHeader { key_id, multi_region, .. } = header;
+        let key = KeyId::from_parts(key_id, multi_region);
+        // Unknown, elsewhere and someone else's are one answer.
+        let key = self
+            .present_key(caller, key)
+            .await?
+            .filter(|entry| entry.record.account == caller.account())
+            .ok_or_else(|| Error::denied_ciphertext(&caller.arn(), &format!("kms:{action}")))?;
+        Ok(Sealed { key, header: Some(header) })
+    }
+}
+
+fn here(caller: &Caller, given: &str, partition: &str, region: &str) -> Result<()> {
+    if region != caller.region().as_str() {
+        return Err(Error::other_region(region));
+    }
+    if partition != caller.region().partition().as_str() {
+        return Err(Error::invalid_arn(given));
+    }
+    Ok(())
+}
+
+fn own(caller: &Caller, account: AccountId, action: &str) -> Result<()> {
+    if account != caller.account() {
+        let action = format!("kms:{action}");
+        return Err(Error::denied_across_accounts(&caller.arn(), &action));
+    }
+    Ok(())
+}

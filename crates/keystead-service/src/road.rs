@@ -1,0 +1,95 @@
+//! One request, one road.
+//!
+//! ```text
+//! parse target → authenticate → decode and validate → resolve → authorize
+//!              → contradiction, state, usage, sizes → DryRun exit → act → respond
+//! ```
+//! Every operation travels it, none repeats a step of it. The order is the specification's
+//! (behaviour.md 5.6): an unsigned caller learns nothing of the body's faults, an unauthorized one
+//! nothing of a key's state.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use keystead_model::{DecodeError, Input, OperationName, Output};
+
+use crate::caller::Caller;
+use crate::error::{Error, Result};
+use crate::operation::Operation;
+use crate::ops;
+use crate::proofs::authorize;
+use crate::service::{Answer, RawRequest, Reply, Service};
+
+/// How often a request that keeps losing races for a record is begun anew.
+const ATTEMPTS: usize = 100;
+
+/// The reply of an operation, on its way.
+pub(crate) type Travelling<'a> = Pin<Box<dyn Future<Output = Result<Reply>> + Send + 'a>>;
+
+/// Takes a request from its headers to its reply.
+pub(crate) async fn answer(service: &Service, raw: RawRequest<'_>) -> Answer {
+    let target = raw.headers.get("x-amz-target").and_then(|value| value.to_str().ok());
+    let Some(operation) = target.and_then(OperationName::from_target) else {
+        return Answer { operation: "unknown", result: Err(Error::unknown_operation()) };
+    };
+    let result = match Caller::authenticate(raw.headers, raw.source) {
+        Ok(caller) => match ops::row(operation).run {
+            Some(run) => run(service, caller, raw.body).await,
+            None => Err(Error::unsupported(format!("{} is not supported.", operation.as_str()))),
+        },
+        Err(error) => Err(error),
+    };
+    Answer { operation: operation.as_str(), result }
+}
+
+/// The road of operation `O` after authentication. One box for all of it: see [`ops::row`].
+pub(crate) fn travel<'a, O: Operation>(
+    service: &'a Service,
+    caller: Caller,
+    body: &'a [u8],
+) -> Travelling<'a> {
+    Box::pin(async move {
+        let input = O::Input::decode(body).map_err(refused)?;
+        no_recipient(&input)?;
+        O::check(service, &caller, &input)?;
+        for _ in 0..ATTEMPTS {
+            match attempt::<O>(service, &caller, &input).await {
+                Err(error) if error.is_conflict() => tokio::task::yield_now().await,
+                result => return result.map(|output| output.encode()),
+            }
+        }
+        Err(Error::conflict())
+    })
+}
+
+async fn attempt<O: Operation>(
+    service: &Service,
+    caller: &Caller,
+    input: &O::Input,
+) -> Result<O::Output> {
+    let target = O::resolve(service, caller, input).await?;
+    let authorized = authorize::<O>(service, caller, target, input)?;
+    let usable = authorized.usable::<O>()?;
+    O::fits(&usable, input)?;
+    if input.dry_run() {
+        return Err(Error::dry_run());
+    }
+    O::act(service, caller, usable, input).await
+}
+
+fn refused(error: DecodeError) -> Error {
+    match error {
+        DecodeError::Serialization(_) => Error::serialization(),
+        DecodeError::Validation(message) => Error::validation(message),
+    }
+}
+
+/// Attestation documents cannot be verified yet: a request that carries one is refused, whatever
+/// it asks for, so that no plaintext goes where only an enclave should read it. On operations that
+/// take no Recipient it is an unknown member and ignored.
+fn no_recipient(input: &impl Input) -> Result<()> {
+    match input.recipient() {
+        Some(_) => Err(Error::unsupported("Recipient is not supported.")),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,139 @@
+//! The service: store, keys, clock and settings, and the doors to it.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use http::HeaderMap;
+use keystead_model::OperationName;
+use keystead_store::Store;
+use zeroize::Zeroizing;
+
+use crate::clock::Clock;
+use crate::error::Error;
+use crate::keyring::{Keyring, OpenError, Root};
+use crate::keys::Keys;
+use crate::pairs::PairMill;
+use crate::{ops, road};
+
+/// Identifies one request in its response and in the logs; a random UUID.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RequestId(pub [u8; 16]);
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, byte) in self.0.iter().enumerate() {
+            if matches!(index, 4 | 6 | 8 | 10) {
+                out.write_str("-")?;
+            }
+            write!(out, "{byte:02x}")?;
+        }
+        Ok(())
+    }
+}
+
+/// A request as it was received; nothing of it has been believed yet.
+#[derive(Clone, Copy)]
+pub struct RawRequest<'a> {
+    /// All headers.
+    pub headers: &'a HeaderMap,
+    /// The body, at most as long as the front allows.
+    pub body: &'a [u8],
+    /// Where it came from.
+    pub source: IpAddr,
+    /// Its id.
+    pub request_id: RequestId,
+}
+
+/// The body of a response, wiped when dropped.
+pub type Reply = Zeroizing<Vec<u8>>;
+
+/// What a request came to.
+#[derive(Debug)]
+pub struct Answer {
+    /// The operation's name, or `unknown`.
+    pub operation: &'static str,
+    /// The body of the response, or the refusal.
+    pub result: Result<Reply, Error>,
+}
+
+/// What can be set.
+#[derive(Debug, Clone)]
+pub struct ServiceSettings {
+    /// Whether KeySpec and KeyPairSpec SM2 are open outside the aws-cn Regions.
+    pub sm2_everywhere: bool,
+    /// How many keys are kept in memory at most.
+    pub cached_keys: usize,
+    /// How many data key pairs of slow specs are generated at once.
+    pub pair_threads: usize,
+    /// How many requests may wait for such a pair before more are throttled.
+    pub pair_queue: usize,
+}
+
+impl Default for ServiceSettings {
+    fn default() -> Self {
+        // One core is left to everything else.
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Self {
+            sm2_everywhere: false,
+            cached_keys: 16_384,
+            pair_threads: cores.saturating_sub(1).max(1),
+            pair_queue: 256,
+        }
+    }
+}
+
+/// A key management service over one store.
+pub struct Service {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) keyring: Keyring,
+    pub(crate) keys: Keys,
+    pub(crate) pairs: PairMill,
+    pub(crate) settings: ServiceSettings,
+}
+
+impl fmt::Debug for Service {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Service").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+impl Service {
+    /// Opens the service over a store; an empty store is given its keys.
+    ///
+    /// # Errors
+    /// [`OpenError`]; the store is unchanged then.
+    pub async fn open(
+        settings: ServiceSettings,
+        store: Arc<dyn Store>,
+        root: Root,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Arc<Self>, OpenError> {
+        let keyring = Keyring::open(store.as_ref(), root, clock.now()).await?;
+        let keys = Keys::new(Arc::clone(&store), settings.cached_keys)?;
+        let pairs = PairMill::new(settings.pair_threads, settings.pair_queue);
+        Ok(Arc::new(Self { store, clock, keyring, keys, pairs, settings }))
+    }
+
+    /// Takes one request to its end. Never panics on any input.
+    pub async fn answer(&self, raw: RawRequest<'_>) -> Answer {
+        road::answer(self, raw).await
+    }
+
+    /// Whether a request with this `X-Amz-Target` changes nothing, so that it may be dropped when
+    /// its client goes away. Unknown targets change nothing.
+    pub fn is_read_only(target: &str) -> bool {
+        OperationName::from_target(target).is_none_or(|name| !ops::row(name).changes_state)
+    }
+
+    /// The store below.
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+
+    /// The keys that protect the store; tests lay fixture records with them.
+    pub fn keyring(&self) -> &Keyring {
+        &self.keyring
+    }
+}

@@ -1,0 +1,130 @@
+//! What time does: keys whose waiting period is over are destroyed.
+//!
+//! A key past its deletion date is gone for every request at once, since its state is derived from
+//! the clock; the sweep makes that physical. First the records go in one commit that leaves a note
+//! of the key material (the grave), then the material is erased from the files, then the note
+//! goes. A sweep that is cut short is completed by the next.
+
+use keystead_model::{AccountId, KeyId, KeyMaterialId, Region};
+use keystead_store::KeyRange;
+
+use crate::error::{Error, Result};
+use crate::paths;
+use crate::records::{self, DueRecord, GraveRecord, KeyRecord, ReferenceRecord};
+use crate::service::Service;
+use crate::state::State;
+use crate::write::Draft;
+
+const PAGE: usize = 100;
+
+impl Service {
+    /// Destroys every key that is due. Answers how many were.
+    ///
+    /// # Errors
+    /// KMSInternalException if the store fails or a record is damaged; run again, it goes on.
+    pub async fn sweep(&self) -> std::result::Result<u64, Error> {
+        let mut destroyed = 0;
+        self.bury().await?;
+        let range = KeyRange {
+            start: paths::DUE.to_vec(),
+            end: Some(paths::due_after(self.clock.now())),
+        };
+        loop {
+            let page = self.store.scan(range.clone(), PAGE).await?;
+            if page.is_empty() {
+                return Ok(destroyed);
+            }
+            for (path, found) in page {
+                let due: DueRecord =
+                    records::decode(self.keyring.record_key(), &path, &found.value)
+                        .map_err(Error::internal)?;
+                if self.destroy(due.account, &due.region, due.id).await? {
+                    destroyed += 1;
+                } else {
+                    Draft::default().unchanged(path.clone(), found.revision).delete(path);
+                }
+            }
+        }
+    }
+
+    /// Destroys a key if its waiting period is over. Answers whether it was destroyed.
+    pub(crate) async fn destroy(
+        &self,
+        account: AccountId,
+        region: &Region,
+        key: KeyId,
+    ) -> Result<bool> {
+        let record_key = self.keyring.record_key();
+        let path = paths::key(account, region, key);
+        let Some(found) = self.store.read(&path).await? else { return Ok(false) };
+        let record: KeyRecord =
+            records::decode(record_key, &path, &found.value).map_err(Error::internal)?;
+        let State::PendingDeletion { deletion, .. } = record.state else { return Ok(false) };
+        if deletion > self.clock.now() {
+            return Ok(false);
+        }
+        let reference_path = paths::reference(key);
+        let reference = self
+            .store
+            .read(&reference_path)
+            .await?
+            .ok_or_else(|| Error::internal("a key without its reference"))?;
+        let mut holders: ReferenceRecord =
+            records::decode(record_key, &reference_path, &reference.value)
+                .map_err(Error::internal)?;
+        holders.regions.retain(|other| other != region.as_str());
+
+        let mut draft = Draft::default();
+        draft.unchanged(path.clone(), found.revision).delete(path);
+        draft.unchanged(reference_path.clone(), reference.revision);
+        draft.delete(paths::policy(account, region, key));
+        draft.delete(paths::due(deletion, account, region, key));
+        let prefix = paths::key_aliases(account, region, key);
+        for (path, _) in self.store.scan(KeyRange::prefix(prefix.clone()), PAGE).await? {
+            if let Some(name) = paths::tail(&path, &prefix) {
+                draft.delete(paths::alias(account, region, name));
+            }
+            draft.delete(path);
+        }
+        // Related keys in other Regions share the material: the last one takes it along.
+        if holders.regions.is_empty() {
+            draft.delete(reference_path);
+            let materials = record.materials.iter().map(|entry| entry.id.to_string()).collect();
+            let grave = GraveRecord { account, id: key, materials };
+            draft.put(self, paths::grave(account, key), &grave)?;
+        } else {
+            draft.put(self, reference_path, &holders)?;
+        }
+        draft.commit(self).await?;
+        self.bury().await?;
+        Ok(true)
+    }
+
+    /// Erases the key material that the graves name.
+    async fn bury(&self) -> Result<()> {
+        loop {
+            let graves = self.store.scan(KeyRange::prefix(paths::GRAVES), PAGE).await?;
+            if graves.is_empty() {
+                return Ok(());
+            }
+            let mut materials = Vec::new();
+            let mut draft = Draft::default();
+            for (path, found) in graves {
+                let grave: GraveRecord =
+                    records::decode(self.keyring.record_key(), &path, &found.value)
+                        .map_err(Error::internal)?;
+                for material in &grave.materials {
+                    let material: KeyMaterialId = material
+                        .parse()
+                        .map_err(|_| Error::internal("the id of a key material"))?;
+                    materials.push(paths::material(grave.account, grave.id, material));
+                }
+                draft.delete(path);
+            }
+            for batch in materials.chunks(PAGE) {
+                self.store.erase(batch.to_vec()).await?;
+            }
+            draft.commit(self).await?;
+        }
+    }
+}
