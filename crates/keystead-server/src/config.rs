@@ -28,9 +28,10 @@ pub struct Config {
     pub admin_listen: SocketAddr,
     /// The directory of the store, created when it is missing.
     pub data_dir: PathBuf,
-    /// The file of the root key, outside `data_dir`. With a passphrase it holds the root key sealed.
+    /// The file of the root key, outside `data_dir`. Not used with a passphrase.
     pub root_key_file: PathBuf,
-    /// A file whose content, without a final line break, is the passphrase that seals the root key.
+    /// A file, outside `data_dir`, whose content without a final line break is the passphrase that seals
+    /// the root key in the store.
     pub root_passphrase_file: Option<PathBuf>,
     /// TLS for the API; plain HTTP without.
     pub tls: Option<TlsFiles>,
@@ -64,7 +65,7 @@ pub struct Flags {
     /// File of the root key, outside the data directory [default: DATA_DIR.root-key]
     #[arg(long, env = "KEYSTEAD_ROOT_KEY_FILE", value_name = "FILE")]
     root_key_file: Option<PathBuf>,
-    /// File of a passphrase that seals the root key
+    /// File of a passphrase that seals the root key, in place of a root key file
     #[arg(long, env = "KEYSTEAD_ROOT_PASSPHRASE_FILE", value_name = "FILE")]
     root_passphrase_file: Option<PathBuf>,
     /// TLS certificate chain (PEM)

@@ -21,7 +21,7 @@ pub fn greeting(config: &Config, running: &Running) -> String {
         aws.push_str(&format!(" --ca-bundle {}", quoted(&tls.certificate.display().to_string())));
     }
     format!(
-        "keystead dev ready on {url} (admin http://{admin}), data in {data}, root key in {root}\n\
+        "keystead dev ready on {url} (admin http://{admin}), data in {data}, {root}\n\
          \n\
          {aws} kms create-key --description 'my first key'\n\
          \n\
@@ -31,7 +31,10 @@ pub fn greeting(config: &Config, running: &Running) -> String {
          --key-id \"$({aws} kms list-keys --query 'Keys[0].KeyId' --output text)\"\n",
         admin = reachable(running.admin_address),
         data = config.data_dir.display(),
-        root = config.root_key_file.display(),
+        root = match &config.root_passphrase_file {
+            Some(file) => format!("root key sealed by the passphrase in {}", file.display()),
+            None => format!("root key in {}", config.root_key_file.display()),
+        },
     )
 }
 

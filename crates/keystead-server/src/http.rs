@@ -157,6 +157,11 @@ impl Call {
                 ("unknown", Refusal::Panicked.type_name())
             }
         };
+        if let Some(Answer { result: Err(error), .. }) = &answer
+            && let Some(detail) = error.detail()
+        {
+            tracing::error!(request_id = %RequestId(id), operation, outcome, detail, "request failed");
+        }
         metrics.count(operation, outcome);
         let took = begun.elapsed();
         metrics.time(operation, took);

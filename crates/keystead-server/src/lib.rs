@@ -109,7 +109,7 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
                 let service = Arc::clone(&service);
                 Box::new(move || {
                     let service = Arc::clone(&service);
-                    Box::pin(async move { service.sweep().await })
+                    Box::pin(async move { startup::sweep(&service).await })
                 })
             },
         }),
@@ -129,7 +129,6 @@ impl Running {
         self.sweeper.abort();
         // Aborting is a request: wait until no sweep can be in the middle of a commit.
         let _ = self.sweeper.await;
-        self.service.shutdown();
         if let Err(error) = self.store.close().await {
             tracing::error!(%error, "cannot close the store");
         }

@@ -1,24 +1,26 @@
-//! Where the root key comes from: a file outside the data directory, plain or sealed by a passphrase.
+//! Where the root key comes from: a file outside the data directory, or a passphrase that opens the slot
+//! in the store.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::fs::{self, DirBuilder, File};
+use std::io::{self, Read};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use keystead_crypto::{Argon2Cost, RootKey};
+use keystead_crypto::{RootKey, Secret};
+use keystead_service::Root;
 use zeroize::Zeroizing;
 
 use crate::config::Config;
 
-/// What a file with a sealed root key begins with; the slot follows in hexadecimal.
-const SEALED: &str = "keystead-root-slot-v1:";
-
-/// More than any file read here holds, in bytes.
+/// The longest passphrase file, in bytes.
 const MAX_FILE: u64 = 4096;
 
-/// Loads the root key of an existing store. Creates nothing.
-pub(crate) fn load(config: &Config) -> anyhow::Result<RootKey> {
+/// Loads the root key of a store that has been given its keys. Creates nothing.
+pub(crate) fn load(config: &Config) -> anyhow::Result<Root> {
+    if let Some(passphrase) = &config.root_passphrase_file {
+        return Ok(Root::Passphrase(Secret::from_slice(&read_passphrase(passphrase)?)));
+    }
     let path = &config.root_key_file;
     if !path.try_exists().with_context(|| cannot("find", path))? {
         bail!(
@@ -28,37 +30,36 @@ pub(crate) fn load(config: &Config) -> anyhow::Result<RootKey> {
             path.display()
         );
     }
-    match &config.root_passphrase_file {
-        None => RootKey::load_file(path).context("cannot load the root key"),
-        Some(passphrase) => unseal(path, &read_passphrase(passphrase)?),
-    }
+    Ok(Root::Key(RootKey::load_file(path).context("cannot load the root key")?))
 }
 
-/// Loads the root key for a store that is about to be created, creating it when it is missing.
-pub(crate) fn load_or_create(config: &Config) -> anyhow::Result<RootKey> {
+/// Loads the root key for a store that has no keys yet, creating its file when it is missing.
+pub(crate) fn load_or_create(config: &Config) -> anyhow::Result<Root> {
     let path = &config.root_key_file;
-    if path.try_exists().with_context(|| cannot("find", path))? {
+    if config.root_passphrase_file.is_some()
+        || path.try_exists().with_context(|| cannot("find", path))?
+    {
         return load(config);
     }
     if let Some(folder) = path.parent() {
         create_private(folder)?;
     }
-    match &config.root_passphrase_file {
-        None => RootKey::create_file(path).context("cannot create the root key"),
-        Some(passphrase) => seal(path, &read_passphrase(passphrase)?),
-    }
+    Ok(Root::Key(RootKey::create_file(path).context("cannot create the root key")?))
 }
 
-/// Refuses a root key inside the data directory, symbolic links followed: a copy of the directory would
-/// carry the key to everything in it.
+/// Refuses a root key or passphrase inside the data directory, symbolic links followed: a copy of the
+/// directory would carry the key to everything in it.
 pub(crate) fn refuse_inside(config: &Config) -> anyhow::Result<()> {
     let folder = resolve(&config.data_dir)?;
-    let key = resolve(&config.root_key_file)?;
-    if key.starts_with(&folder) {
+    let (what, path) = match &config.root_passphrase_file {
+        Some(path) => ("passphrase", path),
+        None => ("root key", &config.root_key_file),
+    };
+    if resolve(path)?.starts_with(&folder) {
         bail!(
-            "the root key `{}` lies inside the data directory `{}`: whoever copies the directory would \
+            "the {what} `{}` lies inside the data directory `{}`: whoever copies the directory would \
              have both",
-            config.root_key_file.display(),
+            path.display(),
             config.data_dir.display()
         );
     }
@@ -86,39 +87,6 @@ fn resolve(path: &Path) -> anyhow::Result<PathBuf> {
         }
         Err(error) => Err(error).with_context(|| cannot("resolve", path)),
     }
-}
-
-fn seal(path: &Path, passphrase: &[u8]) -> anyhow::Result<RootKey> {
-    let failed = || cannot("create the sealed root key", path);
-    let root = RootKey::generate().with_context(failed)?;
-    let slot =
-        root.to_passphrase_slot(passphrase, &Argon2Cost::default()).with_context(failed)?;
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)
-        .with_context(failed)?;
-    file.write_all(format!("{SEALED}{}\n", hex::encode(slot)).as_bytes())
-        .and_then(|()| file.sync_all())
-        .with_context(failed)?;
-    // The name is durable only with its directory.
-    if let Some(folder) = path.parent() {
-        File::open(folder).and_then(|folder| folder.sync_all()).with_context(failed)?;
-    }
-    Ok(root)
-}
-
-fn unseal(path: &Path, passphrase: &[u8]) -> anyhow::Result<RootKey> {
-    let text = read_private(path)?;
-    let slot = std::str::from_utf8(&text)
-        .ok()
-        .and_then(|text| text.trim_end().strip_prefix(SEALED))
-        .and_then(|slot| hex::decode(slot).ok());
-    let Some(slot) = slot else {
-        bail!("`{}` holds no root key sealed by a passphrase", path.display());
-    };
-    RootKey::from_passphrase_slot(passphrase, &slot).with_context(|| cannot("unseal", path))
 }
 
 /// The passphrase: the content of its file without one final line break.
@@ -210,25 +178,28 @@ mod tests {
     }
 
     #[test]
-    fn a_passphrase_opens_what_it_sealed() {
+    fn a_passphrase_is_read_from_a_private_file_outside() {
         let folder = tempfile::tempdir().unwrap();
-        let mut config = Config::for_tests(&folder.path().join("data"));
+        let data = folder.path().join("data");
+        fs::create_dir(&data).unwrap();
+        let mut config = Config::for_tests(&data);
         let passphrase = folder.path().join("passphrase");
-        fs::write(&passphrase, "correct horse\n").unwrap();
-        fs::set_permissions(&passphrase, fs::Permissions::from_mode(0o644)).unwrap();
+        fs::write(&passphrase, "correct horse\r\n").unwrap();
+        fs::set_permissions(&passphrase, fs::Permissions::from_mode(0o640)).unwrap();
         config.root_passphrase_file = Some(passphrase.clone());
-        assert!(message(load_or_create(&config)).contains("may be read by others (mode 0644)"));
+        assert!(message(load(&config)).contains("may be read by others (mode 0640)"));
 
         fs::set_permissions(&passphrase, fs::Permissions::from_mode(0o600)).unwrap();
-        load_or_create(&config).unwrap();
-        assert_eq!(fs::metadata(&config.root_key_file).unwrap().mode() & 0o777, 0o600);
-        load(&config).unwrap();
-        fs::write(&passphrase, "correct horse").unwrap();
-        load(&config).unwrap();
+        let Root::Passphrase(secret) = load_or_create(&config).unwrap() else {
+            panic!("no passphrase");
+        };
+        assert_eq!(secret.expose(), b"correct horse");
+        assert!(!config.root_key_file.exists());
+        refuse_inside(&config).unwrap();
 
-        fs::write(&passphrase, "wrong horse\n").unwrap();
-        assert!(message(load(&config)).contains("cannot unseal"));
-        fs::write(&config.root_key_file, "something else").unwrap();
-        assert!(message(load(&config)).contains("holds no root key sealed"));
+        fs::write(&passphrase, vec![b'x'; 5000]).unwrap();
+        assert!(message(load(&config)).contains("too long"));
+        config.root_passphrase_file = Some(data.join("passphrase"));
+        assert!(message(refuse_inside(&config)).contains("the passphrase"));
     }
 }

@@ -1,10 +1,12 @@
-//! Store, root key and service, opened in the order in which a crash between two steps does no harm.
+//! Store, root key and service, opened in that order: a crash between two steps leaves a store without
+//! keys, which the next start completes.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use keystead_crypto::{RootKey, arena};
+use keystead_crypto::arena;
+use keystead_service::keyring::is_initialised;
 use keystead_service::{MovableClock, Service, ServiceSettings};
 use keystead_store::embedded::{Embedded, OpenOptions};
 use keystead_store::{Store, StoreError};
@@ -22,39 +24,39 @@ pub(crate) async fn open(
     config: &Config,
     clock: Arc<MovableClock>,
 ) -> anyhow::Result<(Arc<Service>, Arc<dyn Store>)> {
-    // Argon2 and the integrity check of the store take their time.
-    let (store, root) = {
+    // The integrity check of the store takes its time.
+    let store: Arc<dyn Store> = {
         let config = config.clone();
-        spawn_blocking(move || open_store(&config)).await.context("cannot start")??
+        Arc::new(spawn_blocking(move || open_store(&config)).await.context("cannot start")??)
+    };
+    let failed = || format!("cannot open the keys in `{}`", config.data_dir.display());
+    let root = if is_initialised(store.as_ref()).await.with_context(failed)? {
+        root_key::load(config)?
+    } else {
+        root_key::load_or_create(config)?
     };
     match arena::prepare() {
         Ok(status) => tracing::info!(%status, "memory for long-lived keys"),
         Err(error) => tracing::warn!(%error, "no memory set apart for long-lived keys"),
     }
-    let store: Arc<dyn Store> = Arc::new(store);
     let settings =
         ServiceSettings { sm2_everywhere: config.sm2_everywhere, ..ServiceSettings::default() };
-    let service = Service::open(settings, Arc::clone(&store), root, clock)
-        .await
-        .with_context(|| format!("cannot open the keys in `{}`", config.data_dir.display()))?;
+    let service =
+        Service::open(settings, Arc::clone(&store), root, clock).await.with_context(failed)?;
     Ok((service, store))
 }
 
-fn open_store(config: &Config) -> anyhow::Result<(Embedded, RootKey)> {
+fn open_store(config: &Config) -> anyhow::Result<Embedded> {
     root_key::refuse_inside(config)?;
     let folder = &config.data_dir;
-    let failed = || format!("cannot open the store in `{}`", folder.display());
-    match Embedded::open(folder, &OpenOptions::default()) {
-        Ok(store) => Ok((store, root_key::load(config)?)),
+    let opened = match Embedded::open(folder, &OpenOptions::default()) {
         Err(StoreError::Missing) => {
             root_key::create_private(folder)?;
-            // First the key, then the store: a store without its key would be refused ever after.
-            let root = root_key::load_or_create(config)?;
-            let options = OpenOptions { create: true, ..OpenOptions::default() };
-            Ok((Embedded::open(folder, &options).with_context(failed)?, root))
+            Embedded::open(folder, &OpenOptions { create: true, ..OpenOptions::default() })
         }
-        Err(error) => Err(error).with_context(failed),
-    }
+        opened => opened,
+    };
+    opened.with_context(|| format!("cannot open the store in `{}`", folder.display()))
 }
 
 /// Why the store cannot do its work, if it cannot.
@@ -93,12 +95,23 @@ pub(crate) fn samples(store: Arc<dyn Store>) -> Samples {
     })
 }
 
+/// Destroys what is due. A failure is logged; the next sweep goes on where this one stopped.
+pub(crate) async fn sweep(service: &Service) {
+    match service.sweep().await {
+        Ok(0) => {}
+        Ok(destroyed) => tracing::info!(destroyed, "keys past their deletion date destroyed"),
+        Err(error) => {
+            tracing::error!(error = error.type_name(), detail = error.detail(), "sweep failed");
+        }
+    }
+}
+
 /// Sweeps every minute, for as long as it is not aborted.
 pub(crate) async fn sweep_forever(service: Arc<Service>) {
     let mut ticks = tokio::time::interval(SWEEP_EVERY);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        service.sweep().await;
+        sweep(&service).await;
     }
 }
