@@ -179,8 +179,7 @@ impl DevClock {
 
     fn show(&self) -> Response<Full<Bytes>> {
         let now = self.clock.now();
-        let text =
-            format!("{{\"now\": {}.{:03}}}\n", now.div_euclid(1000), now.rem_euclid(1000));
+        let text = format!("{{\"now\": {}.{:03}}}\n", now.div_euclid(1000), now.rem_euclid(1000));
         respond(StatusCode::OK, "application/json", text)
     }
 }

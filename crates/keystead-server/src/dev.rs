@@ -63,11 +63,9 @@ mod tests {
 
     #[test]
     fn unspecified_addresses_are_reached_by_loopback() {
-        for (given, wanted) in [
-            ("0.0.0.0:1", "127.0.0.1:1"),
-            ("[::]:1", "[::1]:1"),
-            ("192.0.2.7:1", "192.0.2.7:1"),
-        ] {
+        for (given, wanted) in
+            [("0.0.0.0:1", "127.0.0.1:1"), ("[::]:1", "[::1]:1"), ("192.0.2.7:1", "192.0.2.7:1")]
+        {
             assert_eq!(reachable(given.parse().unwrap()).to_string(), wanted);
         }
     }

@@ -161,9 +161,7 @@ impl<A: Answerer> Connection<A> {
                 (Arc::clone(&self.front), Arc::clone(&pulse), self.peer.ip());
             service_fn(move |request: http::Request<hyper::body::Incoming>| {
                 let (front, in_flight) = (Arc::clone(&front), pulse.begin(request.version()));
-                async move {
-                    Ok::<_, Infallible>(front.handle(request, source, in_flight).await)
-                }
+                async move { Ok::<_, Infallible>(front.handle(request, source, in_flight).await) }
             })
         };
         let stream = TokioIo::new(Watched { stream, pulse: Arc::clone(&pulse) });

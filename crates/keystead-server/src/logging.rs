@@ -59,9 +59,8 @@ pub fn install(log: Log) {
         LogLevel::Trace => LevelFilter::TRACE,
     };
     // A prefix: it names every room.
-    let filter = Targets::new()
-        .with_default(level.min(LevelFilter::WARN))
-        .with_target("keystead", level);
+    let filter =
+        Targets::new().with_default(level.min(LevelFilter::WARN)).with_target("keystead", level);
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     let registry = tracing_subscriber::registry().with(filter);
     let _ = match log.format {

@@ -155,7 +155,8 @@ impl Collector for Elsewhere {
                 }
                 Sample::Gauge(name, help, value) => {
                     let gauge = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
-                    let metric = encoder.encode_descriptor(name, help, None, gauge.metric_type())?;
+                    let metric =
+                        encoder.encode_descriptor(name, help, None, gauge.metric_type())?;
                     gauge.encode(metric)?;
                 }
             }
@@ -171,7 +172,8 @@ mod tests {
 
     #[test]
     fn everything_is_named_in_the_text() {
-        let metrics = Metrics::new(Arc::new(|| vec![Sample::Counter("store_commits", "Commits", 5)]));
+        let metrics =
+            Metrics::new(Arc::new(|| vec![Sample::Counter("store_commits", "Commits", 5)]));
         metrics.count("Encrypt", SUCCESS);
         metrics.time("Encrypt", Duration::from_millis(3));
         let text = metrics.encode().unwrap();

@@ -80,9 +80,21 @@ pub(crate) fn samples(store: Arc<dyn Store>) -> Samples {
         let counted = store.statistics();
         let memory = arena::status();
         vec![
-            Sample::Counter("keystead_store_commits", "Commits that changed something", counted.commits),
-            Sample::Counter("keystead_store_groups", "Groups of commits synced together", counted.groups),
-            Sample::Counter("keystead_store_conflicts", "Commits refused by a guard", counted.conflicts),
+            Sample::Counter(
+                "keystead_store_commits",
+                "Commits that changed something",
+                counted.commits,
+            ),
+            Sample::Counter(
+                "keystead_store_groups",
+                "Groups of commits synced together",
+                counted.groups,
+            ),
+            Sample::Counter(
+                "keystead_store_conflicts",
+                "Commits refused by a guard",
+                counted.conflicts,
+            ),
             Sample::Counter("keystead_store_failures", "Commits that failed", counted.failures),
             Sample::Counter("keystead_store_reads", "Records read", counted.reads),
             Sample::Counter("keystead_store_scans", "Ranges read", counted.scans),
