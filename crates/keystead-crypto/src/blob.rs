@@ -12,10 +12,10 @@
 //! | 82 | n | ciphertext, as long as the plaintext, at least 1 |
 //! | 82 + n | 16 | tag |
 //!
-//! K = KBKDF-CTR-HMAC-SHA-256(material, `"keystead/v1/blob" ‖ 00 ‖ N ‖ be32(256)`), used for this one AES-256-GCM
-//! encryption; so no GCM key comes near its bound, whatever the load. Authenticated data: bytes 0 to 81, then the
-//! canonical [`EncryptionContext`]. Neither account nor Region is in it: the key id determines the account, and every
-//! replica of a multi-Region key decrypts.
+//! K = KBKDF-CTR-HMAC-SHA-256(material, `"keystead/v1/blob" ‖ 00 ‖ N ‖ be32(256)`), used for this
+//! one AES-256-GCM encryption; so no GCM key comes near its bound, whatever the load. Authenticated
+//! data: bytes 0 to 81, then the canonical [`EncryptionContext`]. Neither account nor Region is in
+//! it: the key id determines the account, and every replica of a multi-Region key decrypts.
 
 use std::fmt;
 
@@ -36,8 +36,8 @@ pub const BLOB_OVERHEAD: usize = HEADER_LEN + TAG_LEN;
 /// The longest blob, in bytes: the bound of AWS's Decrypt.
 pub const MAX_BLOB: usize = 6144;
 
-/// Encrypts `plaintext` (1 to [`MAX_BLOB`]` - `[`BLOB_OVERHEAD`] bytes; narrower limits are the operation's affair)
-/// under `material`, which `header` names.
+/// Encrypts `plaintext` (1 to [`MAX_BLOB`]` - `[`BLOB_OVERHEAD`] bytes; narrower limits are the
+/// operation's affair) under `material`, which `header` names.
 ///
 /// # Errors
 /// [`CryptoError::PlaintextLength`], [`CryptoError::Random`] or [`CryptoError::Library`].
@@ -72,7 +72,8 @@ pub fn encrypt(
 /// Decrypts `blob` with the material its header names.
 ///
 /// # Errors
-/// [`InvalidCiphertext`]: changed, of another material, or encrypted with another context; no telling which.
+/// [`InvalidCiphertext`]: changed, of another material, or encrypted with another context; no
+/// telling which.
 pub fn decrypt(
     material: &SymmetricMaterial,
     blob: &Blob<'_>,
@@ -99,8 +100,8 @@ pub struct BlobHeader {
     pub material_id: [u8; 32],
 }
 
-/// Bytes that have the form of a blob. Nothing is authenticated before [`decrypt`] has succeeded: the header is the
-/// caller's claim.
+/// Bytes that have the form of a blob. Nothing is authenticated before [`decrypt`] has succeeded:
+/// the header is the caller's claim.
 pub struct Blob<'a> {
     // INVARIANT: one that `encrypt` can have written.
     head: &'a [u8; HEADER_LEN],
@@ -113,7 +114,8 @@ impl<'a> Blob<'a> {
     /// Recognises a blob; for any bytes whatever.
     ///
     /// # Errors
-    /// [`InvalidCiphertext`] for a wrong length, foreign first bytes, another format, an unknown flag.
+    /// [`InvalidCiphertext`] for a wrong length, foreign first bytes, another format, an unknown
+    /// flag.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, InvalidCiphertext> {
         if bytes.len() > MAX_BLOB {
             return Err(InvalidCiphertext);
@@ -307,6 +309,17 @@ mod tests {
         }
         for byte in 0..=255 {
             assert_eq!(open(&[&blob[..], &[byte]].concat(), &context), Err(InvalidCiphertext));
+        }
+    }
+
+    #[test]
+    fn foreign_heads_are_refused_before_any_key_is_looked_up() {
+        let blob = encrypt(&planted(9), &HEADER, b"x", &EncryptionContext::empty()).unwrap();
+        assert!(Blob::parse(&blob).is_ok());
+        for bit in (0..FLAGS_AT * 8).chain(FLAGS_AT * 8 + 1..KEY_ID_AT * 8) {
+            let mut changed = blob.clone();
+            changed[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(Blob::parse(&changed).map(|_| ()), Err(InvalidCiphertext), "bit {bit}");
         }
     }
 
