@@ -314,7 +314,9 @@ async fn a_full_store_refuses_and_recovers() {
     // A delete in one group with what does not fit succeeds.
     let store = Arc::new(store);
     let deletes = (0..10).map(|at| Write::Delete(format!("{at}").into_bytes())).collect();
-    let (large, delete) = tokio::join!(
+    // The rewriting keeps the writer busy until both are waiting.
+    let (_, large, delete) = tokio::join!(
+        store.compact(),
         store.commit(vec![], vec![put("large", &noise(1, 500_000))]),
         store.commit(vec![], deletes),
     );
@@ -459,6 +461,32 @@ async fn an_erasure_that_was_cut_short_is_finished_at_the_next_opening() {
     assert_erased(home.path(), &[secret]);
     assert_eq!(content(&store).await.len(), 2);
     assert!(store.statistics().rewrites >= 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn erasure_waits_for_a_long_reader_and_commits_do_not() {
+    let home = tempfile::tempdir().unwrap();
+    let store = Arc::new(create(home.path()));
+    let secret = noise(9, 300);
+    store.commit(vec![], vec![put("a", &secret), put("b", b"stays")]).await.unwrap();
+    let reader = rusqlite::Connection::open(home.path().join("keystead.db")).unwrap();
+    reader.execute_batch("BEGIN; SELECT count(*) FROM kv").unwrap();
+    let erasure = {
+        let store = Arc::clone(&store);
+        tokio::spawn(async move { store.erase(vec![b"a".to_vec()]).await })
+    };
+    // The record is gone for everyone at once; only its bytes wait.
+    while store.read(b"a").await.unwrap().is_some() {
+        tokio::task::yield_now().await;
+    }
+    for at in 0..10_u64 {
+        store.commit(vec![], vec![put("c", &at.to_be_bytes())]).await.unwrap();
+    }
+    assert!(!erasure.is_finished(), "the bytes are still in the log that the reader uses");
+    reader.execute_batch("COMMIT").unwrap();
+    erasure.await.unwrap().unwrap();
+    assert_erased(home.path(), &[secret]);
+    assert_eq!(content(&store).await.len(), 2);
 }
 
 #[tokio::test]
