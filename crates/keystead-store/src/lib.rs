@@ -79,6 +79,7 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// A page shorter than `limit` is the last one. For the next page, ask with
     /// [`KeyRange::after`] the last key; pages are not taken at one common instant.
+    #[allow(clippy::type_complexity, reason = "a name for it would hide what a page is")]
     fn scan<'a>(
         &'a self,
         range: KeyRange,

@@ -226,10 +226,10 @@ pub(super) fn error(error: Error) -> StoreError {
         ErrorCode::DiskFull => StoreError::Full,
         ErrorCode::ReadOnly => StoreError::ReadOnly,
         ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => StoreError::Busy,
-        ErrorCode::DatabaseCorrupt
-        | ErrorCode::NotADatabase
-        | ErrorCode::ConstraintViolation
-        | ErrorCode::TypeMismatch => StoreError::Corrupt(text()),
+        ErrorCode::NotADatabase => StoreError::Foreign(text()),
+        ErrorCode::DatabaseCorrupt | ErrorCode::ConstraintViolation | ErrorCode::TypeMismatch => {
+            StoreError::Corrupt(text())
+        }
         _ => StoreError::Io(text()),
     }
 }

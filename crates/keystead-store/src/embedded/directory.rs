@@ -64,7 +64,7 @@ impl Directory {
     /// Makes an empty store under a temporary name and renames it when it is whole, so that a file
     /// with the store's name is never half a store.
     pub(super) fn create_store(&self) -> Result<(), StoreError> {
-        self.install(|path| connection::create(path))
+        self.install(connection::create)
     }
 
     /// Lets `fill` write a store under a temporary name, then gives it its name, durably.

@@ -33,6 +33,7 @@ mod connection;
 mod directory;
 mod erasure;
 mod readers;
+mod statements;
 mod writer;
 
 use std::path::Path;
@@ -228,7 +229,7 @@ impl Store for Embedded {
     }
 
     fn health(&self) -> Health {
-        let closed = self.slots.is_closed();
+        let closed = self.slots.is_closed() || self.shared.feed.is_closed();
         Health {
             writable: !closed && self.shared.writable.load(Ordering::Relaxed),
             closed,

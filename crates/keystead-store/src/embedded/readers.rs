@@ -13,6 +13,7 @@ use super::connection::{blob, error, reader, record};
 use crate::{KeyRange, StoreError, Versioned};
 
 /// Something to read, and where the answer goes.
+#[allow(clippy::type_complexity, reason = "a page is spelled out as in the contract")]
 pub(super) enum ReadJob {
     /// One record.
     Read { key: Vec<u8>, answer: oneshot::Sender<Result<Option<Versioned>, StoreError>> },

@@ -5,16 +5,18 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
-use rusqlite::{Connection, OptionalExtension, Statement};
+use rusqlite::Connection;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::Shared;
-use super::connection::{Opened, blob, error, from_revision, set_patience, to_revision};
+use super::connection::{Opened, blob, error, set_patience};
 use super::directory::Directory;
 use super::erasure::Windows;
 use super::readers::Readers;
+use super::statements::Statements;
+use crate::feed::Feed;
 use crate::limits::commit_bytes;
-use crate::{Change, ChangeKind, Guard, Revision, StoreError, Write};
+use crate::{Change, Guard, Revision, StoreError, Write};
 
 /// What the thread is asked to do.
 pub(super) enum Job {
@@ -51,6 +53,8 @@ impl Writer {
     /// Runs until the store is closed.
     pub(super) fn run(self, shared: &Shared, jobs: &Receiver<Job>) {
         let Self { readers, opened, main_file, directory } = self;
+        // However this thread ends, nobody shall wait for a change that cannot come.
+        let feed = EndOfFeed(&shared.feed);
         let close = match Work::start(&opened, &main_file, shared, jobs) {
             Ok(mut work) => work.until_closed(),
             Err(error) => {
@@ -59,7 +63,7 @@ impl Writer {
                 None
             }
         };
-        shared.feed.close();
+        drop(feed);
         drop(readers);
         // The last connection: it empties the log and removes it.
         if let Err((_, failed)) = opened.connection.close() {
@@ -73,6 +77,14 @@ impl Writer {
     }
 }
 
+struct EndOfFeed<'a>(&'a Feed);
+
+impl Drop for EndOfFeed<'_> {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
 /// Commits in one group.
 const GROUP: usize = 256;
 /// Bytes of keys and values in one group, give or take one commit.
@@ -82,11 +94,11 @@ const LOG_PAGES: u64 = 1000;
 /// Pages in the log from which readers are waited for, so that it can begin anew.
 const LOG_PAGES_MOST: u64 = 16_384;
 /// How long one attempt to empty the log waits for readers. Commits wait as long.
-const SCRUB_PATIENCE: Duration = Duration::from_millis(250);
+const SCRUB_PATIENCE: Duration = Duration::from_millis(100);
 /// How long commits have their turn between two attempts.
 const SCRUB_PAUSE: Duration = Duration::from_millis(20);
 /// Attempts before an erasure answers busy: about half a minute.
-const SCRUB_ATTEMPTS: u32 = 110;
+const SCRUB_ATTEMPTS: u32 = 250;
 /// How often a store that could not write tries whether it can again.
 const PROBE: Duration = Duration::from_secs(1);
 /// Files up to this size are rewritten by way of memory, larger ones by way of a temporary file.
@@ -335,16 +347,17 @@ impl<'a> Work<'a> {
         Ok(group)
     }
 
-    /// Tries whether writing is possible again.
+    /// Tries whether writing is possible again: a record of two pages comes and goes. No caller's
+    /// key is empty.
     fn probe(&mut self) {
-        let probed = self
-            .connection
-            .execute_batch("UPDATE store SET revision = revision WHERE id = 1")
-            .map_err(error);
-        match probed {
-            Ok(()) => self.set_failing(None),
-            Err(error) => self.set_failing(Some(&error)),
+        let probe = "BEGIN IMMEDIATE; INSERT INTO kv VALUES (x'', zeroblob(8192), 0); \
+                     DELETE FROM kv WHERE key = x''; COMMIT";
+        let probed = self.connection.execute_batch(probe).map_err(error);
+        if probed.is_err() && !self.connection.is_autocommit() {
+            // The next attempt would fail for this reason alone, and say so.
+            let _ = self.connection.execute_batch("ROLLBACK");
         }
+        self.set_failing(probed.err().as_ref());
     }
 
     fn set_failing(&mut self, failure: Option<&StoreError>) {
@@ -473,84 +486,5 @@ impl<'a> Work<'a> {
         self.log_pages = u64::try_from(log - moved).unwrap_or(0);
         self.shared.checkpoints.fetch_add(1, Ordering::Relaxed);
         Ok(!busy)
-    }
-}
-
-struct Statements<'c> {
-    revision: Statement<'c>,
-    value: Statement<'c>,
-    put: Statement<'c>,
-    delete: Statement<'c>,
-    finish: Statement<'c>,
-}
-
-impl<'c> Statements<'c> {
-    fn prepare(connection: &'c Connection) -> Result<Self, StoreError> {
-        let prepare = |sql| connection.prepare(sql).map_err(error);
-        Ok(Self {
-            revision: prepare("SELECT revision FROM kv WHERE key = ?1")?,
-            value: prepare("SELECT value FROM kv WHERE key = ?1")?,
-            put: prepare(
-                "INSERT INTO kv VALUES (?1, ?2, ?3) ON CONFLICT (key) \
-                 DO UPDATE SET value = excluded.value, revision = excluded.revision",
-            )?,
-            delete: prepare("DELETE FROM kv WHERE key = ?1")?,
-            finish: prepare("UPDATE store SET revision = ?1, scrub = max(scrub, ?2) WHERE id = 1")?,
-        })
-    }
-
-    /// Whether all guards hold, seen with what the transaction has written so far.
-    fn hold(&mut self, guards: &[Guard]) -> Result<bool, StoreError> {
-        for guard in guards {
-            let found = self
-                .revision
-                .query_row([guard.key()], |row| row.get::<_, i64>(0))
-                .optional()
-                .map_err(error)?;
-            if !guard.holds(found.map(to_revision).transpose()?) {
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    }
-
-    /// Writes, and answers what changed. Collects the values of deleted records in `erased`.
-    fn perform(
-        &mut self,
-        writes: &[Write],
-        revision: Revision,
-        mut erased: Option<&mut Windows>,
-    ) -> Result<Vec<Change>, StoreError> {
-        let number = from_revision(revision)?;
-        let mut changes = Vec::with_capacity(writes.len());
-        for write in writes {
-            let key = write.key();
-            let kind = match write {
-                Write::Put(_, value) => {
-                    self.put.execute((key, value.as_slice(), number)).map_err(error)?;
-                    ChangeKind::Put(value.as_slice().into())
-                }
-                Write::Delete(_) => {
-                    if let Some(erased) = &mut erased {
-                        let mut rows = self.value.query([key]).map_err(error)?;
-                        if let Some(row) = rows.next().map_err(error)? {
-                            erased.add(blob(row, 0)?);
-                        }
-                    }
-                    if self.delete.execute([key]).map_err(error)? == 0 {
-                        continue;
-                    }
-                    ChangeKind::Delete
-                }
-            };
-            changes.push(Change { key: key.into(), revision, kind });
-        }
-        Ok(changes)
-    }
-
-    /// Keeps the newest revision, and the mark that an erasure has to be finished.
-    fn finish(&mut self, revision: Revision, scrub: bool) -> Result<(), StoreError> {
-        self.finish.execute((from_revision(revision)?, scrub)).map_err(error)?;
-        Ok(())
     }
 }
