@@ -1,6 +1,7 @@
 """Servers and clients for the tests."""
 
 import itertools
+import resource
 import shutil
 
 import pytest
@@ -13,6 +14,9 @@ _names = itertools.count(1)
 def pytest_collection_modifyitems(items):
     if not support.BINARY.is_file():
         raise pytest.UsageError(f"no program at {support.BINARY}; build it or set KEYSTEAD_BIN")
+    # Core dumps on, so that a program which does not switch them off is found out.
+    _, most = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (most, most))
 
 
 @pytest.fixture(scope="session")

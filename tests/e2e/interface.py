@@ -8,7 +8,7 @@ import re
 
 READY = re.compile(
     r"keystead dev ready on http://127\.0\.0\.1:(?P<port>\d+) "
-    r"\(admin http://127\.0\.0\.1:(?P<admin>\d+)\), data in (?P<data>.+)"
+    r"\(admin http://127\.0\.0\.1:(?P<admin>\d+)\), data in (?P<data>[^,\n]+)"
 )
 
 # Flag, environment variable and key in the configuration file (TOML) of each setting.
@@ -20,6 +20,9 @@ SETTINGS = {
     "config": ("--config", "KEYSTEAD_CONFIG", None),
 }
 ALLOW_REMOTE = "--insecure-allow-remote"
+SM2_EVERYWHERE = "--sm2-everywhere"
+PASSPHRASE = "--root-passphrase-file"
+LOG_EVERYTHING = {"KEYSTEAD_LOG_LEVEL": "trace"}
 
 
 def dev(data_dir, listen="127.0.0.1:0", admin="127.0.0.1:0"):

@@ -99,7 +99,17 @@ def judge_by_openssl(openssl, spec, private, public, directory):
         options += ["-digest", "sm3", "-pkeyopt", "distid:1234567812345678"]
     elif spec != "ECC_NIST_EDWARDS25519":
         options += ["-digest", "sha256"]
-    call("pkeyutl", "-sign", "-keyform", "DER", "-inkey", paths["key"], "-out", paths["sig"], *options)
+    call(
+        "pkeyutl",
+        "-sign",
+        "-keyform",
+        "DER",
+        "-inkey",
+        paths["key"],
+        "-out",
+        paths["sig"],
+        *options,
+    )
     verify = ["pkeyutl", "-verify", "-pubin", "-keyform", "DER", "-inkey", paths["pub"]]
     call(*verify, "-sigfile", paths["sig"], *options)
     paths["msg"].write_bytes(MESSAGE + b"!")

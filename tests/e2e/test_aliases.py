@@ -65,7 +65,9 @@ def test_bad_names(kms, key, account, operation):
     )
     refused(method, "ValidationException", pattern, AliasName="alias/my-alias!", **target)
     refused(method, "NotAuthorizedException", "", AliasName="alias/aws/mine", **target)
-    refused(method, "ValidationException", PREFIX, AliasName=alias_arn(account, "alias/a"), **target)
+    refused(
+        method, "ValidationException", PREFIX, AliasName=alias_arn(account, "alias/a"), **target
+    )
     assert kms.list_aliases()["Aliases"] == []
 
 
@@ -164,7 +166,7 @@ LISTS = {
 @pytest.fixture
 def populated(kms, key):
     """Five keys, five aliases, and five tags on `key`; the parameters of each list."""
-    for n in range(4):
+    for _ in range(4):
         create(kms)
     for n in range(5):
         kms.create_alias(AliasName=f"alias/{n}", TargetKeyId=key["KeyId"])

@@ -49,14 +49,14 @@ def printed_commands(server):
     """The lines with a command: `aws …`, perhaps behind variables or a prompt."""
     after = server.output()[support.interface.READY.search(server.output()).start() :]
     lines = [line.strip().removeprefix("$ ") for line in after.splitlines()]
-    return [line for line in lines if re.match(r"(export \w+=|(\w+=\S+ )*aws )", line)]
+    return [line for line in lines if re.match(r"(export \w+=|(\w+=\S* )*aws )", line)]
 
 
 def test_printed_commands_work_as_pasted(own_server, shell):
     """Pasted one after another into one shell, with no setting of the stranger's own."""
     commands = printed_commands(own_server)
     assert len([line for line in commands if "aws " in line]) == 3, commands
-    assert all(f":{own_server.port}" in line for line in commands if line.startswith("aws"))
+    assert all(f":{own_server.port}" in line for line in commands if "aws " in line)
     done = shell("set -e\n" + "\n".join(commands))
     assert done.returncode == 0, (commands, done.stdout, done.stderr)
     assert "arn:aws" in done.stdout
@@ -117,15 +117,13 @@ def test_an_error_reaches_the_user(own_server, shell):
     done = shell(
         f"aws --endpoint-url {own_server.url} kms describe-key --key-id nonsense", **CREDENTIALS
     )
-    assert done.returncode == 254
+    assert done.returncode in (254, 255), "of version 2 and of version 1 of the CLI"
     assert "NotFoundException" in done.stderr and "Invalid keyId 'nonsense'" in done.stderr
 
 
 def test_paging_by_the_cli(own_server, shell):
     kms = own_server.client("111122223333")
     made = {support.create(kms)["KeyId"] for _ in range(7)}
-    done = shell(
-        f"aws --endpoint-url {own_server.url} kms list-keys --page-size 2", **CREDENTIALS
-    )
+    done = shell(f"aws --endpoint-url {own_server.url} kms list-keys --page-size 2", **CREDENTIALS)
     assert done.returncode == 0, done.stderr
     assert {key["KeyId"] for key in json.loads(done.stdout)["Keys"]} == made

