@@ -1,0 +1,399 @@
+//! Settings: flag before environment before file before default.
+
+use std::env;
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use clap::Args;
+use serde::Deserialize;
+
+use crate::limits::Limits;
+use crate::logging::{Log, LogFormat, LogLevel};
+use crate::tls::TlsFiles;
+
+/// Where `dev` listens by default.
+const DEV_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 4599);
+
+/// Where the admin listener listens by default.
+const ADMIN_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 4600);
+
+/// All settings of a server, resolved.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Config {
+    /// Where the API is served; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Where health, metrics and the clock are served; port 0 takes a free one.
+    pub admin_listen: SocketAddr,
+    /// The directory of the store, created when it is missing.
+    pub data_dir: PathBuf,
+    /// The file of the root key, outside `data_dir`. Not used with a passphrase.
+    pub root_key_file: PathBuf,
+    /// A file, outside `data_dir`, whose content without a final line break is the passphrase that seals
+    /// the root key in the store.
+    pub root_passphrase_file: Option<PathBuf>,
+    /// TLS for the API; plain HTTP without.
+    pub tls: Option<TlsFiles>,
+    /// Allows listening on other than loopback addresses although nobody is authenticated.
+    pub insecure_allow_remote: bool,
+    /// Allows SM2 in every Region, not in those of China alone.
+    pub sm2_everywhere: bool,
+    /// Lets the admin listener move the clock.
+    pub movable_clock: bool,
+    /// What is logged, and how.
+    pub log: Log,
+    /// Sizes, times and counts.
+    pub limits: Limits,
+}
+
+/// The settings of `keystead dev` as flags and environment variables.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Flags {
+    /// Address of the API [default: 127.0.0.1:4599]; port 0 takes a free port
+    #[arg(long, env = "KEYSTEAD_LISTEN", value_name = "ADDR:PORT")]
+    listen: Option<Address>,
+    /// Address of health, metrics and clock [default: 127.0.0.1:4600]
+    #[arg(long, env = "KEYSTEAD_ADMIN_LISTEN", value_name = "ADDR:PORT")]
+    admin_listen: Option<Address>,
+    /// Directory of the store [default: $XDG_DATA_HOME/keystead/dev]
+    #[arg(long, env = "KEYSTEAD_DATA_DIR", value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// Configuration file (TOML)
+    #[arg(long, env = "KEYSTEAD_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// File of the root key, outside the data directory [default: DATA_DIR.root-key]
+    #[arg(long, env = "KEYSTEAD_ROOT_KEY_FILE", value_name = "FILE")]
+    root_key_file: Option<PathBuf>,
+    /// File of a passphrase that seals the root key, in place of a root key file
+    #[arg(long, env = "KEYSTEAD_ROOT_PASSPHRASE_FILE", value_name = "FILE")]
+    root_passphrase_file: Option<PathBuf>,
+    /// TLS certificate chain (PEM)
+    #[arg(long, env = "KEYSTEAD_TLS_CERT", value_name = "FILE")]
+    tls_cert: Option<PathBuf>,
+    /// TLS private key (PEM)
+    #[arg(long, env = "KEYSTEAD_TLS_KEY", value_name = "FILE")]
+    tls_key: Option<PathBuf>,
+    /// Allow other than loopback addresses, although nobody is authenticated
+    #[arg(long, env = "KEYSTEAD_INSECURE_ALLOW_REMOTE", value_name = "BOOL", num_args = 0..=1,
+          require_equals = true, default_missing_value = "true")]
+    insecure_allow_remote: Option<bool>,
+    /// Allow SM2 outside the Regions of China
+    #[arg(long, env = "KEYSTEAD_SM2_EVERYWHERE", value_name = "BOOL", num_args = 0..=1,
+          require_equals = true, default_missing_value = "true")]
+    sm2_everywhere: Option<bool>,
+    /// How much to log [default: info]
+    #[arg(long, env = "KEYSTEAD_LOG_LEVEL", value_name = "LEVEL")]
+    log_level: Option<LogLevel>,
+    /// What log lines look like [default: text]
+    #[arg(long, env = "KEYSTEAD_LOG_FORMAT", value_name = "FORMAT")]
+    log_format: Option<LogFormat>,
+}
+
+/// Why the settings cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read the configuration file `{}`: {source}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file is not TOML, or holds a key or value that is not known.
+    #[error("{}:{line}: {message}", path.display())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong, with the key.
+        message: String,
+    },
+    /// A setting contradicts another or a rule.
+    #[error("{0}")]
+    Refused(String),
+}
+
+impl Config {
+    /// The settings of `keystead dev` with free ports and a data directory, for tests: what a developer
+    /// gets, but for the ports.
+    #[must_use]
+    pub fn for_tests(data_dir: &Path) -> Self {
+        let mut root_key_file = data_dir.as_os_str().to_owned();
+        root_key_file.push(".root-key");
+        let free = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 0);
+        Self {
+            listen: free,
+            admin_listen: free,
+            data_dir: data_dir.to_owned(),
+            root_key_file: root_key_file.into(),
+            root_passphrase_file: None,
+            tls: None,
+            insecure_allow_remote: false,
+            sm2_everywhere: false,
+            movable_clock: true,
+            log: Log::default(),
+            limits: Limits::default(),
+        }
+    }
+
+    /// Resolves the settings of `keystead dev`.
+    ///
+    /// # Errors
+    /// [`ConfigError`]: the file, a missing half of a pair, or a data directory without a name.
+    pub fn dev(flags: Flags) -> Result<Self, ConfigError> {
+        let file = match &flags.config {
+            Some(path) => File::read(path)?,
+            None => File::default(),
+        };
+        let data_dir = absolute(flags.data_dir.or(file.data_dir).unwrap_or_else(default_data_dir))?;
+        let root_key_file = match flags.root_key_file.or(file.root_key_file) {
+            Some(path) => absolute(path)?,
+            None => beside(&data_dir)?,
+        };
+        let tls = match (flags.tls_cert.or(file.tls_cert), flags.tls_key.or(file.tls_key)) {
+            (Some(certificate), Some(key)) => Some(TlsFiles { certificate, key }),
+            (None, None) => None,
+            _ => return refused("tls_cert and tls_key belong together: one of them is missing"),
+        };
+        let remote = flags.insecure_allow_remote.or(file.insecure_allow_remote).unwrap_or(false);
+        Ok(Self {
+            listen: flags.listen.or(file.listen).map_or(DEV_LISTEN, |address| address.0),
+            admin_listen: flags
+                .admin_listen
+                .or(file.admin_listen)
+                .map_or(ADMIN_LISTEN, |address| address.0),
+            data_dir,
+            root_key_file,
+            root_passphrase_file: flags.root_passphrase_file.or(file.root_passphrase_file),
+            tls,
+            insecure_allow_remote: remote,
+            sm2_everywhere: flags.sm2_everywhere.or(file.sm2_everywhere).unwrap_or(false),
+            movable_clock: true,
+            log: Log {
+                level: flags.log_level.unwrap_or(file.log.level),
+                format: flags.log_format.unwrap_or(file.log.format),
+            },
+            limits: file.limits,
+        })
+    }
+
+    /// The rules that hold however the settings came about.
+    ///
+    /// # Errors
+    /// [`ConfigError::Refused`]: a remote address without permission, a limit the server cannot work with.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        for (setting, address) in [("listen", self.listen), ("admin-listen", self.admin_listen)] {
+            if !self.insecure_allow_remote && !address.ip().to_canonical().is_loopback() {
+                return refused(format!(
+                    "--{setting} {address} is not a loopback address: anyone who reaches it could use \
+                     every key; --insecure-allow-remote permits it"
+                ));
+            }
+        }
+        match self.limits.fault() {
+            Some((name, complaint)) => refused(format!("limits.{name} {complaint}")),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The data directory that `dev` uses when none is named.
+#[must_use]
+pub fn default_data_dir() -> PathBuf {
+    // The XDG base directory specification asks to ignore relative values.
+    let set = |name| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    match (set("XDG_DATA_HOME"), set("HOME")) {
+        (Some(data), _) => data.join("keystead/dev"),
+        (None, Some(home)) => home.join(".local/share/keystead/dev"),
+        (None, None) => PathBuf::from("keystead-data"),
+    }
+}
+
+fn refused<T>(message: impl Into<String>) -> Result<T, ConfigError> {
+    Err(ConfigError::Refused(message.into()))
+}
+
+fn absolute(path: PathBuf) -> Result<PathBuf, ConfigError> {
+    std::path::absolute(&path)
+        .or_else(|error| refused(format!("cannot use the path `{}`: {error}", path.display())))
+}
+
+/// `<data_dir>.root-key`: beside the directory, so that a copy of the directory holds no key.
+fn beside(data_dir: &Path) -> Result<PathBuf, ConfigError> {
+    match data_dir.file_name() {
+        Some(name) => {
+            let mut name = name.to_owned();
+            name.push(".root-key");
+            Ok(data_dir.with_file_name(name))
+        }
+        None => refused(format!(
+            "the data directory `{}` has no name to put a root key beside it: name one by --root-key-file",
+            data_dir.display()
+        )),
+    }
+}
+
+/// `ADDR:PORT`, where ADDR is an IP address or `localhost`.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[serde(try_from = "String")]
+struct Address(SocketAddr);
+
+impl FromStr for Address {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let numeric = text.strip_prefix("localhost:").map(|port| format!("127.0.0.1:{port}"));
+        numeric
+            .as_deref()
+            .unwrap_or(text)
+            .parse()
+            .map(Self)
+            .map_err(|_| format!("`{text}` is not of the form ADDR:PORT, such as 127.0.0.1:4599"))
+    }
+}
+
+impl TryFrom<String> for Address {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+/// The configuration file.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct File {
+    listen: Option<Address>,
+    admin_listen: Option<Address>,
+    data_dir: Option<PathBuf>,
+    root_key_file: Option<PathBuf>,
+    root_passphrase_file: Option<PathBuf>,
+    tls_cert: Option<PathBuf>,
+    tls_key: Option<PathBuf>,
+    insecure_allow_remote: Option<bool>,
+    sm2_everywhere: Option<bool>,
+    log: Log,
+    limits: Limits,
+}
+
+impl File {
+    /// Reads a file; relative paths in it are meant from its own directory.
+    fn read(path: &Path) -> Result<Self, ConfigError> {
+        let text = fs::read_to_string(path)
+            .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
+        let mut file = Self::parse(path, &text)?;
+        if let Some(folder) = path.parent() {
+            for setting in [
+                &mut file.data_dir,
+                &mut file.root_key_file,
+                &mut file.root_passphrase_file,
+                &mut file.tls_cert,
+                &mut file.tls_key,
+            ] {
+                if let Some(given) = setting {
+                    *setting = Some(folder.join(given));
+                }
+            }
+        }
+        Ok(file)
+    }
+
+    fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
+        toml::from_str(text).map_err(|error| {
+            let at = error.span().map_or(0, |span| span.start).min(text.len());
+            let before = text.get(..at).unwrap_or_default();
+            let line = before.matches('\n').count() + 1;
+            let source = text.lines().nth(line - 1).unwrap_or_default();
+            let mut message = error.message().lines().collect::<Vec<_>>().join("; ");
+            // The parser names unknown keys itself, and the key of a bad value not always.
+            if let Some((key, _)) = source.split_once('=')
+                && !message.contains(key.trim())
+            {
+                message = format!("`{}`: {message}", key.trim());
+            }
+            ConfigError::Malformed { path: path.to_owned(), line, message }
+        })
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+mod tests {
+    use super::*;
+
+    fn complaint(text: &str) -> String {
+        File::parse(Path::new("k.toml"), text).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_full_file_is_understood() {
+        let file = File::parse(
+            Path::new("k.toml"),
+            "listen = \"localhost:0\"\nadmin_listen = \"[::1]:4600\"\ndata_dir = \"d\"\n\
+             root_key_file = \"r\"\nroot_passphrase_file = \"p\"\ntls_cert = \"c\"\ntls_key = \"k\"\n\
+             insecure_allow_remote = true\nsm2_everywhere = true\n\
+             [log]\nlevel = \"debug\"\nformat = \"json\"\n[limits]\nconnections = 7\n",
+        )
+        .unwrap();
+        assert_eq!(file.listen.unwrap().0, "127.0.0.1:0".parse().unwrap());
+        assert_eq!(file.admin_listen.unwrap().0, "[::1]:4600".parse().unwrap());
+        assert_eq!(file.limits, Limits { connections: 7, ..Limits::default() });
+        assert_eq!(file.log, Log { level: LogLevel::Debug, format: LogFormat::Json });
+    }
+
+    #[test]
+    fn faults_name_file_line_and_key() {
+        let unknown = complaint("listen = \"127.0.0.1:1\"\nlisten_admin = \"x\"\n");
+        assert!(unknown.starts_with("k.toml:2: unknown field `listen_admin`"), "{unknown}");
+        let nested = complaint("[limits]\n\nconections = 1\n");
+        assert!(nested.starts_with("k.toml:3: unknown field `conections`"), "{nested}");
+        let kind = complaint("\nsm2_everywhere = 1\n");
+        assert!(kind.starts_with("k.toml:2: `sm2_everywhere`: "), "{kind}");
+        let address = complaint("listen = \"nowhere\"\n");
+        assert!(address.starts_with("k.toml:1: ") && address.contains("`listen`"), "{address}");
+        let limit = complaint("[limits]\nconnections = -1\n");
+        assert!(limit.starts_with("k.toml:2: ") && limit.contains("connections"), "{limit}");
+        assert!(complaint("listen = ").starts_with("k.toml:1: "));
+    }
+
+    #[test]
+    fn remote_addresses_need_permission() {
+        let mut config = Config::for_tests(Path::new("/d"));
+        config.check().unwrap();
+        for address in ["[::1]:0", "127.9.9.9:0", "[::ffff:127.0.0.1]:0"] {
+            config.listen = address.parse().unwrap();
+            config.check().unwrap();
+        }
+        config.listen = "0.0.0.0:4599".parse().unwrap();
+        let refusal = config.check().unwrap_err().to_string();
+        assert!(refusal.contains("--listen 0.0.0.0:4599") && refusal.contains("--insecure"));
+        config.insecure_allow_remote = true;
+        config.check().unwrap();
+        config.insecure_allow_remote = false;
+        config.listen = "127.0.0.1:0".parse().unwrap();
+        config.admin_listen = "192.0.2.1:0".parse().unwrap();
+        assert!(config.check().unwrap_err().to_string().contains("--admin-listen"));
+    }
+
+    #[test]
+    fn limits_the_server_cannot_live_with_are_refused() {
+        let mut config = Config::for_tests(Path::new("/d"));
+        config.limits.connections = 0;
+        assert_eq!(config.check().unwrap_err().to_string(), "limits.connections must not be 0");
+        config.limits.connections = 1;
+        config.limits.header_bytes = 100;
+        assert!(config.check().unwrap_err().to_string().starts_with("limits.header_bytes"));
+    }
+
+    #[test]
+    fn the_root_key_lies_beside_the_data_directory() {
+        assert_eq!(beside(Path::new("/a/b")).unwrap(), Path::new("/a/b.root-key"));
+        assert_eq!(beside(Path::new("/a/b/")).unwrap(), Path::new("/a/b.root-key"));
+        assert!(beside(Path::new("/")).is_err());
+    }
+}

@@ -1,0 +1,221 @@
+//! One request of the main listener: route, body, answer.
+
+use std::future::Future;
+use std::net::IpAddr;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Instant;
+
+use futures_util::FutureExt;
+use http::header::EXPECT;
+use http::{HeaderMap, Method, Request, Response};
+use hyper::body::{Body, Incoming};
+use keystead_service::{Answer, RawRequest, RequestId, Service};
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+use crate::body::{self, BodyError, ReplyBody, RequestBody};
+use crate::limits::Limits;
+use crate::metrics::{Metrics, SUCCESS};
+use crate::pulse::InFlight;
+use crate::reply::{self, Refusal};
+
+/// What answers requests: the service, or a test's stand-in.
+pub trait Answerer: Send + Sync + 'static {
+    /// Answers one request. Runs to its end even when the client is gone.
+    fn answer<'a>(
+        self: &'a Arc<Self>,
+        raw: RawRequest<'a>,
+    ) -> impl Future<Output = Answer> + Send + 'a;
+}
+
+impl Answerer for Service {
+    fn answer<'a>(
+        self: &'a Arc<Self>,
+        raw: RawRequest<'a>,
+    ) -> impl Future<Output = Answer> + Send + 'a {
+        Service::answer(self, raw)
+    }
+}
+
+/// Held by everything a shutdown has to wait for.
+pub(crate) type Alive = mpsc::Sender<std::convert::Infallible>;
+
+/// What all requests of a listener share.
+pub(crate) struct Front<A> {
+    pub(crate) answerer: Arc<A>,
+    pub(crate) limits: Limits,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) alive: Alive,
+}
+
+impl<A: Answerer> Front<A> {
+    /// Answers one request.
+    pub(crate) async fn handle(
+        &self,
+        request: Request<Incoming>,
+        source: IpAddr,
+        in_flight: InFlight,
+    ) -> Response<ReplyBody> {
+        let response = match (request.method(), request.uri().path()) {
+            (&Method::POST, "/") => self.call(request, source).await,
+            (&Method::GET, "/healthz") => reply::healthy(),
+            _ => self.refuse(Refusal::NoSuchRoute, request),
+        };
+        response.map(|body| body.ends(in_flight))
+    }
+
+    async fn call(&self, mut request: Request<Incoming>, source: IpAddr) -> Response<ReplyBody> {
+        let limit = self.limits.request_body_bytes as usize;
+        let reading = body::collect(request.body_mut(), limit);
+        let body = match timeout(self.limits.body_timeout(), reading).await {
+            Ok(Ok(body)) => body,
+            Ok(Err(BodyError::TooLarge)) => return self.refuse(Refusal::BodyTooLarge, request),
+            Ok(Err(BodyError::Broken)) => return self.refuse(Refusal::BodyBroken, request),
+            Err(_) => return self.refuse(Refusal::BodyTimeout, request),
+        };
+        let version = request.version();
+        let (parts, _) = request.into_parts();
+        let id = request_id();
+        let Call { answer, .. } = Finish::new(Box::pin(Call::run(
+            Arc::clone(&self.answerer),
+            Arc::clone(&self.metrics),
+            self.alive.clone(),
+            parts.headers,
+            body,
+            source,
+            id,
+        )))
+        .await;
+        match answer {
+            Some(answer) => reply::answer(answer.result, &RequestId(id)),
+            None => reply::refuse(Refusal::Panicked, version, &RequestId(id)),
+        }
+    }
+
+    /// Refuses a request whose body was not read to its end.
+    fn refuse(&self, refusal: Refusal, request: Request<Incoming>) -> Response<ReplyBody> {
+        self.metrics.count("unknown", refusal.type_name());
+        let version = request.version();
+        // A client that writes all before it reads would find a reset connection in place of the answer,
+        // so the rest is read for it, within bounds, while the answer is already on its way. Who asked
+        // first (`Expect: 100-continue`) has sent nothing yet, and who was too slow has had his time.
+        let worthwhile = matches!(refusal, Refusal::BodyTooLarge | Refusal::NoSuchRoute);
+        let unsent = request.headers().contains_key(EXPECT);
+        if worthwhile && !unsent && !request.body().is_end_stream() {
+            let drain = body::drain(request.into_body(), self.limits.drain_bytes as usize);
+            let limit = self.limits.body_timeout();
+            let alive = self.alive.clone();
+            tokio::spawn(async move {
+                let _ = timeout(limit, drain).await;
+                drop(alive);
+            });
+        }
+        reply::refuse(refusal, version, &RequestId(request_id()))
+    }
+}
+
+/// What an operation came to.
+struct Call {
+    /// `None` if it panicked.
+    answer: Option<Answer>,
+    /// Until here a shutdown waits.
+    _alive: Alive,
+}
+
+impl Call {
+    /// Owns all it needs, so that it can outlive its connection.
+    async fn run<A: Answerer>(
+        answerer: Arc<A>,
+        metrics: Arc<Metrics>,
+        alive: Alive,
+        headers: HeaderMap,
+        body: RequestBody,
+        source: IpAddr,
+        id: [u8; 16],
+    ) -> Self {
+        metrics.in_flight.inc();
+        let begun = Instant::now();
+        let raw = RawRequest {
+            headers: &headers,
+            body: body.as_ref(),
+            source,
+            request_id: RequestId(id),
+        };
+        // State shared between requests lives in the store, whose commits are atomic, and in caches that
+        // its change feed invalidates: neither is torn by unwinding.
+        let answer = AssertUnwindSafe(answerer.answer(raw)).catch_unwind().await.ok();
+        metrics.in_flight.dec();
+        let (operation, outcome) = match &answer {
+            Some(Answer { operation, result: Ok(_) }) => (*operation, SUCCESS),
+            Some(Answer { operation, result: Err(error) }) => (*operation, error.type_name()),
+            None => {
+                metrics.panics.inc();
+                tracing::error!(request_id = %RequestId(id), "an operation panicked");
+                ("unknown", Refusal::Panicked.type_name())
+            }
+        };
+        if let Some(Answer { result: Err(error), .. }) = &answer
+            && let Some(detail) = error.detail()
+        {
+            tracing::error!(request_id = %RequestId(id), operation, outcome, detail, "request failed");
+        }
+        metrics.count(operation, outcome);
+        let took = begun.elapsed();
+        metrics.time(operation, took);
+        tracing::debug!(
+            request_id = %RequestId(id),
+            operation,
+            outcome,
+            micros = took.as_micros(),
+            "request"
+        );
+        Self { answer, _alive: alive }
+    }
+}
+
+/// Drives a future in the task of its connection and, should the connection go away, hands what is left
+/// to a task of its own: an operation is never cut off between two steps. The usual request thus pays one
+/// allocation and no switch of tasks.
+struct Finish<T: Send + 'static> {
+    left: Option<Pin<Box<dyn Future<Output = T> + Send>>>,
+}
+
+impl<T: Send + 'static> Finish<T> {
+    fn new(future: Pin<Box<dyn Future<Output = T> + Send>>) -> Self {
+        Self { left: Some(future) }
+    }
+}
+
+impl<T: Send + 'static> Future for Finish<T> {
+    type Output = T;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
+        let Some(future) = self.left.as_mut() else { return Poll::Pending };
+        let done = ready!(future.as_mut().poll(cx));
+        self.left = None;
+        Poll::Ready(done)
+    }
+}
+
+impl<T: Send + 'static> Drop for Finish<T> {
+    fn drop(&mut self) {
+        // Without a runtime the process is on its way out and nothing can go on.
+        if let Some(future) = self.left.take()
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
+            runtime.spawn(future);
+        }
+    }
+}
+
+/// The id of a request, a version 4 UUID (RFC 9562). Uniqueness is all it needs, so a failing random
+/// source, which the operation itself will report, is no reason to refuse here.
+fn request_id() -> [u8; 16] {
+    let mut id = keystead_crypto::random_bytes::<16>().unwrap_or_default();
+    id[6] = id[6] & 0x0f | 0x40;
+    id[8] = id[8] & 0x3f | 0x80;
+    id
+}

@@ -1,0 +1,163 @@
+//! The `keystead` program.
+
+use std::alloc::System;
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::{Parser, Subcommand};
+use keystead_server::{Config, ConfigError, Flags, default_data_dir};
+use keystead_store::embedded;
+use tokio::signal::unix::{SignalKind, signal};
+use zeroizing_alloc::ZeroAlloc;
+
+/// Wipes every block of the heap when it is freed. Keys and private halves live in types that wipe
+/// themselves, yet a request passes through buffers that are not ours: hyper's reads, TLS records, JSON,
+/// base64, and each block that a growing `Vec` leaves behind. With this allocator none of them leaves
+/// plaintext to a core dump, to swap, or to the next owner of the memory.
+#[global_allocator]
+static ALLOCATOR: ZeroAlloc<System> = ZeroAlloc(System);
+
+/// A key management service that speaks the AWS KMS API
+#[derive(Parser)]
+#[command(name = "keystead", version, arg_required_else_help = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve for development: loopback, any credentials accepted
+    Dev(Box<Flags>),
+    /// Copy a store, which may be in use, into a file; needs no root key, and the copy holds none
+    Backup {
+        /// Directory of the store [default: that of dev]
+        #[arg(long, env = "KEYSTEAD_DATA_DIR", value_name = "DIR")]
+        data_dir: Option<PathBuf>,
+        /// File to create; an existing one is not overwritten
+        #[arg(long, value_name = "FILE")]
+        to: PathBuf,
+    },
+    /// Make a store from a backup
+    Restore {
+        /// File that backup wrote
+        #[arg(long, value_name = "FILE")]
+        from: PathBuf,
+        /// Directory to restore into; one that holds a store is refused [default: that of dev]
+        #[arg(long, env = "KEYSTEAD_DATA_DIR", value_name = "DIR")]
+        data_dir: Option<PathBuf>,
+    },
+    /// Print the version
+    Version,
+}
+
+fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // clap tells help, which is no error, by its exit code; of an error its first line says all.
+            if error.use_stderr() && !error.to_string().starts_with("error:") {
+                let _ = error.print();
+                return ExitCode::from(2);
+            }
+            if error.use_stderr() {
+                return usage_error(&error.to_string());
+            }
+            let _ = error.print();
+            return ExitCode::SUCCESS;
+        }
+    };
+    match run(arguments.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(io::stderr(), "keystead: {error:#}");
+            ExitCode::from(if error.is::<ConfigError>() { 2 } else { 1 })
+        }
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::Dev(flags) => dev(*flags),
+        Command::Backup { data_dir, to } => {
+            let data_dir = data_dir.unwrap_or_else(default_data_dir);
+            embedded::backup(&data_dir, &to)
+                .with_context(|| format!("cannot back up the store in `{}`", data_dir.display()))?;
+            print(&format!(
+                "backup written to {}; the root key is not in it: keep a copy of that elsewhere\n",
+                to.display()
+            ));
+            Ok(())
+        }
+        Command::Restore { from, data_dir } => {
+            let data_dir = data_dir.unwrap_or_else(default_data_dir);
+            embedded::restore(&from, &data_dir)
+                .with_context(|| format!("cannot restore `{}`", from.display()))?;
+            print(&format!("restored into {}; start it with its root key\n", data_dir.display()));
+            Ok(())
+        }
+        Command::Version => {
+            print(&format!("keystead {}\n", env!("CARGO_PKG_VERSION")));
+            Ok(())
+        }
+    }
+}
+
+fn dev(flags: Flags) -> anyhow::Result<()> {
+    let config = Config::dev(flags)?;
+    config.check()?;
+    keystead_server::install_logging(config.log);
+    for failure in keystead_crypto::harden_process().failures {
+        tracing::warn!(what = failure.what, error = %failure.source, "process not hardened in full");
+    }
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?
+        .block_on(serve(config))
+}
+
+async fn serve(config: Config) -> anyhow::Result<()> {
+    // Before anything is opened, so that no signal finds its default action half way.
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot handle signals")?;
+    let mut terminate = signal(SignalKind::terminate()).context("cannot handle signals")?;
+    let _ignored = signal(SignalKind::hangup()).context("cannot handle signals")?;
+
+    let running = tokio::select! {
+        running = keystead_server::start(config.clone()) => running?,
+        _ = interrupt.recv() => return Ok(()),
+        _ = terminate.recv() => return Ok(()),
+    };
+    print(&keystead_server::greeting(&config, &running));
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    tracing::info!("shutting down; a second signal exits at once");
+    tokio::select! {
+        finished = running.shutdown() => {
+            anyhow::ensure!(finished, "requests in flight did not end in time");
+            tracing::info!("stopped");
+            Ok(())
+        }
+        _ = interrupt.recv() => anyhow::bail!("stopped by a second signal"),
+        _ = terminate.recv() => anyhow::bail!("stopped by a second signal"),
+    }
+}
+
+/// Prints to standard output; a reader who has gone away is no reason to stop serving.
+fn print(text: &str) {
+    let mut out = io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+/// One line for a usage error, in the form of all others.
+fn usage_error(message: &str) -> ExitCode {
+    let message = message.trim_start_matches("error: ");
+    let first = message.split("\n\n").next().unwrap_or(message);
+    let line = first.split_whitespace().collect::<Vec<_>>().join(" ");
+    let _ = writeln!(io::stderr(), "keystead: {line} (try --help)");
+    ExitCode::from(2)
+}

@@ -1,0 +1,117 @@
+//! Store, root key and service, opened in that order: a crash between two steps leaves a store without
+//! keys, which the next start completes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use keystead_crypto::arena;
+use keystead_service::keyring::is_initialised;
+use keystead_service::{MovableClock, Service, ServiceSettings};
+use keystead_store::embedded::{Embedded, OpenOptions};
+use keystead_store::{Store, StoreError};
+use tokio::task::spawn_blocking;
+
+use crate::config::Config;
+use crate::metrics::{Sample, Samples};
+use crate::root_key;
+
+/// How often dates that have passed are looked for.
+const SWEEP_EVERY: Duration = Duration::from_secs(60);
+
+/// Opens all that a server stands on.
+pub(crate) async fn open(
+    config: &Config,
+    clock: Arc<MovableClock>,
+) -> anyhow::Result<(Arc<Service>, Arc<dyn Store>)> {
+    // The integrity check of the store takes its time.
+    let store: Arc<dyn Store> = {
+        let config = config.clone();
+        Arc::new(spawn_blocking(move || open_store(&config)).await.context("cannot start")??)
+    };
+    let failed = || format!("cannot open the keys in `{}`", config.data_dir.display());
+    let root = if is_initialised(store.as_ref()).await.with_context(failed)? {
+        root_key::load(config)?
+    } else {
+        root_key::load_or_create(config)?
+    };
+    match arena::prepare() {
+        Ok(status) => tracing::info!(%status, "memory for long-lived keys"),
+        Err(error) => tracing::warn!(%error, "no memory set apart for long-lived keys"),
+    }
+    let settings =
+        ServiceSettings { sm2_everywhere: config.sm2_everywhere, ..ServiceSettings::default() };
+    let service =
+        Service::open(settings, Arc::clone(&store), root, clock).await.with_context(failed)?;
+    Ok((service, store))
+}
+
+fn open_store(config: &Config) -> anyhow::Result<Embedded> {
+    root_key::refuse_inside(config)?;
+    let folder = &config.data_dir;
+    let opened = match Embedded::open(folder, &OpenOptions::default()) {
+        Err(StoreError::Missing) => {
+            root_key::create_private(folder)?;
+            Embedded::open(folder, &OpenOptions { create: true, ..OpenOptions::default() })
+        }
+        opened => opened,
+    };
+    opened.with_context(|| format!("cannot open the store in `{}`", folder.display()))
+}
+
+/// Why the store cannot do its work, if it cannot.
+pub(crate) fn unhealthy(store: &dyn Store) -> Option<String> {
+    let health = store.health();
+    if health.closed {
+        return Some("the store is closed".to_owned());
+    }
+    if health.writable {
+        return None;
+    }
+    Some(match health.last_error {
+        Some(error) => format!("the store cannot be written: {error}"),
+        None => "the store cannot be written".to_owned(),
+    })
+}
+
+/// Reads the counters of store and key memory.
+pub(crate) fn samples(store: Arc<dyn Store>) -> Samples {
+    Arc::new(move || {
+        let counted = store.statistics();
+        let memory = arena::status();
+        vec![
+            Sample::Counter("keystead_store_commits", "Commits that changed something", counted.commits),
+            Sample::Counter("keystead_store_groups", "Groups of commits synced together", counted.groups),
+            Sample::Counter("keystead_store_conflicts", "Commits refused by a guard", counted.conflicts),
+            Sample::Counter("keystead_store_failures", "Commits that failed", counted.failures),
+            Sample::Counter("keystead_store_reads", "Records read", counted.reads),
+            Sample::Counter("keystead_store_scans", "Ranges read", counted.scans),
+            Sample::Gauge(
+                "keystead_key_memory_bytes",
+                "Memory set apart for long-lived keys, in use",
+                (memory.roots.used + memory.keys.used) as u64,
+            ),
+        ]
+    })
+}
+
+/// Destroys what is due. A failure is logged; the next sweep goes on where this one stopped.
+pub(crate) async fn sweep(service: &Service) {
+    match service.sweep().await {
+        Ok(0) => {}
+        Ok(destroyed) => tracing::info!(destroyed, "keys past their deletion date destroyed"),
+        Err(error) => {
+            tracing::error!(error = error.type_name(), detail = error.detail(), "sweep failed");
+        }
+    }
+}
+
+/// Sweeps every minute, for as long as it is not aborted.
+pub(crate) async fn sweep_forever(service: Arc<Service>) {
+    let mut ticks = tokio::time::interval(SWEEP_EVERY);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        sweep(&service).await;
+    }
+}
