@@ -1,14 +1,17 @@
 //! Memory for secrets that outlive a request: root key, domain keys, cached key material.
 //!
-//! Keys lie in slots of 32 bytes inside regions of their own mappings, each between two inaccessible pages. A region
-//! is kept out of core dumps (`MADV_DONTDUMP`), out of forked children (`MADV_DONTFORK`: a child that touches a key
-//! faults; `MADV_WIPEONFORK` would let it go on with a key of zeros) and, as far as the limit allows, out of swap
-//! (`mlock` of the region, not `mlockall`, which would lock caches too and fail on low limits). [`status`] tells what
-//! the system granted. A slot is wiped when its key is dropped and then used again; regions are never unmapped.
+//! Keys lie in slots of 32 bytes inside regions of their own mappings, each between two
+//! inaccessible pages. A region is kept out of core dumps (`MADV_DONTDUMP`), out of forked children
+//! (`MADV_DONTFORK`: a child that touches a key faults; `MADV_WIPEONFORK` would let it go on with a
+//! key of zeros) and, as far as the limit allows, out of swap (`mlock` of the region, not
+//! `mlockall`, which would lock caches too and fail on low limits). [`status`] tells what the
+//! system granted. A slot is wiped when its key is dropped and then used again; regions are never
+//! unmapped.
 //!
-//! There are two areas, so that a great number of cached keys cannot take the locked memory of the few keys above
-//! them: [`Area::Roots`] in regions of 16 KiB, of which even a limit of 64 KiB allows one, and [`Area::Keys`] in
-//! regions of 64 KiB. Both grow by a region when full, up to a ceiling.
+//! There are two areas, so that a great number of cached keys cannot take the locked memory of the
+//! few keys above them: [`Area::Roots`] in regions of 16 KiB, of which even a limit of 64 KiB
+//! allows one, and [`Area::Keys`] in regions of 64 KiB. Both grow by a region when full, up to a
+//! ceiling.
 #![allow(
     unsafe_code,
     reason = "mapping, locking and handing out memory needs raw pointers; the only such module"
@@ -32,7 +35,8 @@ pub const KEY_LEN: usize = 32;
 /// Which part of the arena a key belongs to.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub enum Area {
-    /// The root key, the domain keys with their sub-keys, and other keys of which a process holds a few.
+    /// The root key, the domain keys with their sub-keys, and other keys of which a process holds a
+    /// few.
     Roots,
     /// Key material, of which a process caches many.
     Keys,
@@ -40,7 +44,8 @@ pub enum Area {
 
 /// A 32-byte secret in the arena: wiped on drop, neither cloned nor printed.
 pub struct ArenaKey {
-    // INVARIANT: the slot is ours alone until it is given back on drop, so `expose` may lend it out.
+    // INVARIANT: the slot is ours alone until it is given back on drop, so `expose` may lend it
+    // out.
     slot: Slot,
     pool: &'static Pool,
 }
@@ -54,8 +59,8 @@ impl ArenaKey {
         Self::filled(area, |slot| random::fill_random(slot))
     }
 
-    /// A key that `fill` writes into its slot, so that no copy is left on stack or heap. Whatever a failing `fill`
-    /// has written is wiped.
+    /// A key that `fill` writes into its slot, so that no copy is left on stack or heap. Whatever a
+    /// failing `fill` has written is wiped.
     ///
     /// # Errors
     /// [`CryptoError::SecretMemory`] or those of `fill`.
@@ -69,8 +74,8 @@ impl ArenaKey {
     /// The secret bytes. Every call deserves a reason.
     #[must_use]
     pub fn expose(&self) -> &[u8; KEY_LEN] {
-        // SAFETY: the slot is mapped, aligned, initialised (mappings begin as zeros) and, by the invariant, written
-        // by nobody while `self` is borrowed.
+        // SAFETY: the slot is mapped, aligned, initialised (mappings begin as zeros) and, by the
+        // invariant, written by nobody while `self` is borrowed.
         unsafe { self.slot.0.as_ref() }
     }
 
@@ -99,7 +104,8 @@ impl fmt::Debug for ArenaKey {
     }
 }
 
-/// Maps the first region of both areas, so that the log of the start can tell what the system granted.
+/// Maps the first region of both areas, so that the log of the start can tell what the system
+/// granted.
 ///
 /// # Errors
 /// [`CryptoError::SecretMemory`] when not even the mapping succeeds; a refused lock is no error.
@@ -184,15 +190,16 @@ struct State {
 #[derive(Copy, Clone)]
 struct Slot(NonNull<[u8; KEY_LEN]>);
 
-// SAFETY: a slot is a piece of memory that no thread owns specially. `ArenaKey`, which alone dereferences it, follows
-// the borrowing rules by `&self` and `&mut self`.
+// SAFETY: a slot is a piece of memory that no thread owns specially. `ArenaKey`, which alone
+// dereferences it, follows the borrowing rules by `&self` and `&mut self`.
 unsafe impl Send for Slot {}
 // SAFETY: as above; a shared slot is only read.
 unsafe impl Sync for Slot {}
 
 /// Up to 1 MiB, 32,768 keys.
 static ROOTS: Pool = Pool::new(16 << 10, 1 << 20);
-/// Up to 128 MiB, four million keys: a ceiling against a leak, far above any cache that makes sense.
+/// Up to 128 MiB, four million keys: a ceiling against a leak, far above any cache that makes
+/// sense.
 static KEYS: Pool = Pool::new(64 << 10, 128 << 20);
 
 impl Pool {
@@ -247,8 +254,8 @@ impl Pool {
         let region = map_between_guards(len, page)
             .map_err(|error| CryptoError::SecretMemory(error.kind()))?;
         let address = region.as_ptr().cast::<c_void>();
-        // SAFETY: the range is exactly the one just mapped; advice and lock change no content. Rust has no reference
-        // into it yet.
+        // SAFETY: the range is exactly the one just mapped; advice and lock change no content. Rust
+        // has no reference into it yet.
         let (undumped, unforked, locked) = unsafe {
             (
                 rustix::mm::madvise(address, len, Advice::LinuxDontDump).is_ok(),
@@ -271,8 +278,9 @@ impl Pool {
 
 fn map_between_guards(len: usize, page: usize) -> io::Result<NonNull<u8>> {
     let total = len + 2 * page;
-    // SAFETY: the kernel chooses the place, so no existing mapping is touched. The inner part is made accessible only
-    // after it is known to be ours, and a mapping that is of no use is given back whole.
+    // SAFETY: the kernel chooses the place, so no existing mapping is touched. The inner part is
+    // made accessible only after it is known to be ours, and a mapping that is of no use is given
+    // back whole.
     unsafe {
         let base = rustix::mm::mmap_anonymous(
             ptr::null_mut(),

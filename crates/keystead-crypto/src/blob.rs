@@ -7,15 +7,20 @@
 //! | 5 | 1 | flags: bit 0 (value 1) multi-Region key; all others zero |
 //! | 6 | 16 | key id: the bytes of the UUID, or of the hex digits behind `mrk-` |
 //! | 22 | 32 | key material id |
-//! | 54 | 16 | N, random, from which the key of this blob is derived |
-//! | 70 | 12 | IV, random |
-//! | 82 | n | ciphertext, as long as the plaintext, at least 1 |
-//! | 82 + n | 16 | tag |
+//! | 54 | 4 | reference check: the first bytes of SHA-256(`"keystead/v1/blob-reference"` ‖ bytes 0 to 53) |
+//! | 58 | 16 | N, random, from which the key of this blob is derived |
+//! | 74 | 12 | IV, random |
+//! | 86 | n | ciphertext, as long as the plaintext, at least 1 |
+//! | 86 + n | 16 | tag |
 //!
-//! K = KBKDF-CTR-HMAC-SHA-256(material, `"keystead/v1/blob" ‖ 00 ‖ N ‖ be32(256)`), used for this one AES-256-GCM
-//! encryption; so no GCM key comes near its bound, whatever the load. Authenticated data: bytes 0 to 81, then the
-//! canonical [`EncryptionContext`]. Neither account nor Region is in it: the key id determines the account, and every
-//! replica of a multi-Region key decrypts.
+//! The reference check tells damage from a blob of another key: a flipped bit in the key id is an
+//! invalid ciphertext, as everywhere else in the blob, and never the question whether a key of
+//! that id exists. It is no authentication; the tag is.
+//!
+//! K = KBKDF-CTR-HMAC-SHA-256(material, `"keystead/v1/blob" ‖ 00 ‖ N ‖ be32(256)`), used for this
+//! one AES-256-GCM encryption; so no GCM key comes near its bound, whatever the load. Authenticated
+//! data: bytes 0 to 85, then the canonical [`EncryptionContext`]. Neither account nor Region is in
+//! it: the key id determines the account, and every replica of a multi-Region key decrypts.
 
 use std::fmt;
 
@@ -36,8 +41,8 @@ pub const BLOB_OVERHEAD: usize = HEADER_LEN + TAG_LEN;
 /// The longest blob, in bytes: the bound of AWS's Decrypt.
 pub const MAX_BLOB: usize = 6144;
 
-/// Encrypts `plaintext` (1 to [`MAX_BLOB`]` - `[`BLOB_OVERHEAD`] bytes; narrower limits are the operation's affair)
-/// under `material`, which `header` names.
+/// Encrypts `plaintext` (1 to [`MAX_BLOB`]` - `[`BLOB_OVERHEAD`] bytes; narrower limits are the
+/// operation's affair) under `material`, which `header` names.
 ///
 /// # Errors
 /// [`CryptoError::PlaintextLength`], [`CryptoError::Random`] or [`CryptoError::Library`].
@@ -55,7 +60,9 @@ pub fn encrypt(
     head[FORMAT_AT] = FORMAT;
     head[FLAGS_AT] = if header.multi_region { MULTI_REGION } else { 0 };
     head[KEY_ID_AT..MATERIAL_ID_AT].copy_from_slice(&header.key_id);
-    head[MATERIAL_ID_AT..NONCE_AT].copy_from_slice(&header.material_id);
+    head[MATERIAL_ID_AT..CHECK_AT].copy_from_slice(&header.material_id);
+    let check = reference_check(&head);
+    head[CHECK_AT..NONCE_AT].copy_from_slice(&check);
     random::fill_random(&mut head[NONCE_AT..])?;
     let key = derive_key(material, &head)?;
 
@@ -72,7 +79,8 @@ pub fn encrypt(
 /// Decrypts `blob` with the material its header names.
 ///
 /// # Errors
-/// [`InvalidCiphertext`]: changed, of another material, or encrypted with another context; no telling which.
+/// [`InvalidCiphertext`]: changed, of another material, or encrypted with another context; no
+/// telling which.
 pub fn decrypt(
     material: &SymmetricMaterial,
     blob: &Blob<'_>,
@@ -99,8 +107,8 @@ pub struct BlobHeader {
     pub material_id: [u8; 32],
 }
 
-/// Bytes that have the form of a blob. Nothing is authenticated before [`decrypt`] has succeeded: the header is the
-/// caller's claim.
+/// Bytes that have the form of a blob. Nothing is authenticated before [`decrypt`] has succeeded:
+/// the header is the caller's claim.
 pub struct Blob<'a> {
     // INVARIANT: one that `encrypt` can have written.
     head: &'a [u8; HEADER_LEN],
@@ -113,7 +121,8 @@ impl<'a> Blob<'a> {
     /// Recognises a blob; for any bytes whatever.
     ///
     /// # Errors
-    /// [`InvalidCiphertext`] for a wrong length, foreign first bytes, another format, an unknown flag.
+    /// [`InvalidCiphertext`] for a wrong length, foreign first bytes, another format, an unknown
+    /// flag, a reference that is damaged.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, InvalidCiphertext> {
         if bytes.len() > MAX_BLOB {
             return Err(InvalidCiphertext);
@@ -123,7 +132,8 @@ impl<'a> Blob<'a> {
         let head: &[u8; HEADER_LEN] = head;
         let known = head.starts_with(&MAGIC)
             && head[FORMAT_AT] == FORMAT
-            && head[FLAGS_AT] & !MULTI_REGION == 0;
+            && head[FLAGS_AT] & !MULTI_REGION == 0
+            && head[CHECK_AT..NONCE_AT] == reference_check(head);
         if !known || ciphertext.is_empty() {
             return Err(InvalidCiphertext);
         }
@@ -139,7 +149,7 @@ impl<'a> Blob<'a> {
             material_id: [0; 32],
         };
         header.key_id.copy_from_slice(&self.head[KEY_ID_AT..MATERIAL_ID_AT]);
-        header.material_id.copy_from_slice(&self.head[MATERIAL_ID_AT..NONCE_AT]);
+        header.material_id.copy_from_slice(&self.head[MATERIAL_ID_AT..CHECK_AT]);
         header
     }
 }
@@ -162,14 +172,26 @@ const MAGIC: [u8; 4] = [0x01, 0x02, 0x02, 0x00];
 const FORMAT: u8 = 1;
 const MULTI_REGION: u8 = 1;
 const LABEL: &[u8] = b"keystead/v1/blob";
+const REFERENCE_LABEL: &[u8; 26] = b"keystead/v1/blob-reference";
 
 const FORMAT_AT: usize = MAGIC.len();
 const FLAGS_AT: usize = FORMAT_AT + 1;
 const KEY_ID_AT: usize = FLAGS_AT + 1;
 const MATERIAL_ID_AT: usize = KEY_ID_AT + 16;
-const NONCE_AT: usize = MATERIAL_ID_AT + 32;
+const CHECK_AT: usize = MATERIAL_ID_AT + 32;
+const NONCE_AT: usize = CHECK_AT + 4;
 const IV_AT: usize = NONCE_AT + NONCE_LEN;
 const HEADER_LEN: usize = IV_AT + IV_LEN;
+
+fn reference_check(head: &[u8; HEADER_LEN]) -> [u8; NONCE_AT - CHECK_AT] {
+    let mut input = [0; REFERENCE_LABEL.len() + CHECK_AT];
+    input[..REFERENCE_LABEL.len()].copy_from_slice(REFERENCE_LABEL);
+    input[REFERENCE_LABEL.len()..].copy_from_slice(&head[..CHECK_AT]);
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &input);
+    let mut check = [0; NONCE_AT - CHECK_AT];
+    check.copy_from_slice(&digest.as_ref()[..NONCE_AT - CHECK_AT]);
+    check
+}
 
 fn iv(head: &[u8; HEADER_LEN]) -> [u8; IV_LEN] {
     let mut iv = [0; IV_LEN];
@@ -223,20 +245,24 @@ mod tests {
     fn the_layout_is_as_documented() {
         let context = EncryptionContext::from_pairs([("k", "v")]).unwrap();
         let blob = encrypt(&planted(9), &HEADER, b"attack at dawn", &context).unwrap();
-        assert_eq!(blob.len(), 82 + 14 + 16);
+        assert_eq!(blob.len(), 86 + 14 + 16);
         assert_eq!(blob[..6], [1, 2, 2, 0, 1, 1]);
         assert_eq!((&blob[6..22], &blob[22..54]), (&[0xaa; 16][..], &[0xbb; 32][..]));
 
+        let reference = [&b"keystead/v1/blob-reference"[..], &blob[..54]].concat();
+        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &reference);
+        assert_eq!(blob[54..58], digest.as_ref()[..4]);
+
         // Opened by hand, with nothing of this module.
         use aws_lc_rs::{aead, hmac};
-        let fixed = [b"\0\0\0\x01keystead/v1/blob\0", &blob[54..70], b"\0\0\x01\0"].concat();
+        let fixed = [b"\0\0\0\x01keystead/v1/blob\0", &blob[58..74], b"\0\0\x01\0"].concat();
         let key = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &[9; 32]), &fixed);
         let key = aead::LessSafeKey::new(
             aead::UnboundKey::new(&aead::AES_256_GCM, key.as_ref()).unwrap(),
         );
-        let iv = aead::Nonce::try_assume_unique_for_key(&blob[70..82]).unwrap();
-        let aad = [&blob[..82], b"\0\0\0\x01\0\0\0\x01k\0\0\0\x01v"].concat();
-        let mut rest = blob[82..].to_vec();
+        let iv = aead::Nonce::try_assume_unique_for_key(&blob[74..86]).unwrap();
+        let aad = [&blob[..86], b"\0\0\0\x01\0\0\0\x01k\0\0\0\x01v"].concat();
+        let mut rest = blob[86..].to_vec();
         assert_eq!(
             key.open_in_place(iv, aead::Aad::from(aad), &mut rest).unwrap(),
             b"attack at dawn"
@@ -287,7 +313,7 @@ mod tests {
             |len: usize| encrypt(&planted(9), &HEADER, &vec![1; len], &EncryptionContext::empty());
         assert_eq!(seal(0), Err(CryptoError::PlaintextLength(0)));
         assert_eq!(seal(MAX_BLOB - BLOB_OVERHEAD).unwrap().len(), MAX_BLOB);
-        assert_eq!(seal(MAX_BLOB - BLOB_OVERHEAD + 1), Err(CryptoError::PlaintextLength(6047)));
+        assert_eq!(seal(MAX_BLOB - BLOB_OVERHEAD + 1), Err(CryptoError::PlaintextLength(6043)));
         assert!(Blob::parse(&[seal(1).unwrap(), vec![0; MAX_BLOB]].concat()).is_err());
     }
 
@@ -307,6 +333,17 @@ mod tests {
         }
         for byte in 0..=255 {
             assert_eq!(open(&[&blob[..], &[byte]].concat(), &context), Err(InvalidCiphertext));
+        }
+    }
+
+    #[test]
+    fn foreign_heads_are_refused_before_any_key_is_looked_up() {
+        let blob = encrypt(&planted(9), &HEADER, b"x", &EncryptionContext::empty()).unwrap();
+        assert!(Blob::parse(&blob).is_ok());
+        for bit in 0..NONCE_AT * 8 {
+            let mut changed = blob.clone();
+            changed[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(Blob::parse(&changed).map(|_| ()), Err(InvalidCiphertext), "bit {bit}");
         }
     }
 
@@ -357,6 +394,10 @@ mod tests {
         fn parse_is_total(mut bytes in prop::collection::vec(any::<u8>(), 0..300), genuine: bool) {
             if genuine && bytes.len() > 6 {
                 bytes[..6].copy_from_slice(&[1, 2, 2, 0, 1, 0]);
+            }
+            if genuine && let Some(head) = bytes.first_chunk::<HEADER_LEN>() {
+                let check = reference_check(head);
+                bytes[CHECK_AT..NONCE_AT].copy_from_slice(&check);
             }
             prop_assert_eq!(Blob::parse(&bytes).is_ok(), genuine && bytes.len() > BLOB_OVERHEAD);
             prop_assert_eq!(open(&bytes, &EncryptionContext::empty()), Err(InvalidCiphertext));

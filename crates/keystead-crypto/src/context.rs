@@ -4,10 +4,11 @@ use crate::framing;
 
 /// The encryption context of a symmetric operation, in the one form in which it is authenticated.
 ///
-/// Canonical bytes: `be32(number of pairs)`, then for each pair in ascending order of the key's UTF-8 bytes
-/// `be32(length) ‖ key ‖ be32(length) ‖ value`. So the order in which a caller wrote its pairs does not matter,
-/// upper and lower case do, nothing is normalised, and no two contexts share their bytes: `{"ab":"c"}` and
-/// `{"a":"bc"}` differ. The context is never stored in a blob; an absent context is the empty one.
+/// Canonical bytes: `be32(number of pairs)`, then for each pair in ascending order of the key's
+/// UTF-8 bytes `be32(length) ‖ key ‖ be32(length) ‖ value`. So the order in which a caller wrote
+/// its pairs does not matter, upper and lower case do, nothing is normalised, and no two contexts
+/// share their bytes: `{"ab":"c"}` and `{"a":"bc"}` differ. The context is never stored in a blob;
+/// an absent context is the empty one.
 #[derive(Clone, PartialEq, Eq)]
 pub struct EncryptionContext(Vec<u8>);
 

@@ -9,21 +9,24 @@ use crate::pairs::PairSpec;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CryptoError {
-    /// The random number generator failed or gave too little. The request must be abandoned: there is no
-    /// second source to fall back to.
+    /// The random number generator failed or gave too little. The request must be abandoned: there
+    /// is no second source to fall back to.
     #[error("the random number generator failed")]
     Random,
-    /// No memory for secrets could be mapped: the system refused, or the ceiling of the arena is reached.
+    /// No memory for secrets could be mapped: the system refused, or the ceiling of the arena is
+    /// reached.
     #[error("no memory for secrets: {0}")]
     SecretMemory(io::ErrorKind),
-    /// The cryptographic library refused an operation that cannot fail with correct arguments; names the place.
+    /// The cryptographic library refused an operation that cannot fail with correct arguments;
+    /// names the place.
     #[error("the cryptographic library failed at `{0}`")]
     Library(&'static str),
-    /// A plaintext that no ciphertext blob can hold: empty, or longer than the blob's bound. Carries its bytes.
+    /// A plaintext that no ciphertext blob can hold: empty, or longer than the blob's bound.
+    /// Carries its bytes.
     #[error("a plaintext of {0} bytes does not fit a ciphertext blob")]
     PlaintextLength(usize),
-    /// A new key pair did not pass its pairwise consistency test and was discarded. Raise an alarm: the
-    /// machine computes wrongly (FIPS 140-3 IG 10.3.A).
+    /// A new key pair did not pass its pairwise consistency test and was discarded. Raise an alarm:
+    /// the machine computes wrongly (FIPS 140-3 IG 10.3.A).
     #[error("a new {} key pair failed its consistency test", .0.as_str())]
     ConsistencyTest(PairSpec),
     /// No domain key of this epoch is held.
@@ -37,11 +40,13 @@ pub enum CryptoError {
     EpochsExhausted,
 }
 
-/// Why a wrapped record did not open. These are faults of the store or of its configuration, never of a caller.
+/// Why a wrapped record did not open. These are faults of the store or of its configuration, never
+/// of a caller.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum UnwrapError {
-    /// The record is too short or too long (`None`), or has a format byte this release does not know.
+    /// The record is too short or too long (`None`), or has a format byte this release does not
+    /// know.
     #[error("a wrapped record has {}", match .0 {
         Some(format) => format!("the unknown format {format}"),
         None => "an impossible length".to_owned(),
@@ -68,7 +73,8 @@ pub enum RootCheckError {
     /// The record is intact and was made with another root key.
     #[error("this is not the root key of this store")]
     WrongRootKey,
-    /// The record was changed, cut, or belongs to another store: nothing can be said about the root key.
+    /// The record was changed, cut, or belongs to another store: nothing can be said about the root
+    /// key.
     #[error("the root key check value is damaged or belongs to another store")]
     Damaged,
     /// The record has a format this release does not know.

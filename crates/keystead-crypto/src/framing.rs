@@ -12,7 +12,8 @@ pub(crate) fn push(out: &mut Vec<u8>, field: &[u8]) {
     out.extend_from_slice(field);
 }
 
-/// `prefix ‖ be32(number of fields)`, then every field by [`push`]: the authenticated data of wrapped records.
+/// `prefix ‖ be32(number of fields)`, then every field by [`push`]: the authenticated data of
+/// wrapped records.
 pub(crate) fn authenticated(prefix: &[u8], fields: &[&[u8]]) -> Vec<u8> {
     let len = fields.iter().map(|field| 4 + field.len()).sum::<usize>();
     let mut out = Vec::with_capacity(prefix.len() + 4 + len);

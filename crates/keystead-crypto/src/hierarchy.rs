@@ -1,9 +1,10 @@
 //! Root key → domain keys → wrapped records.
 //!
-//! A store has one domain key per epoch, numbered from 1; the highest epoch is the current one and wraps what is
-//! written, older ones are kept until no record names them. The root key wraps the domain keys and nothing else. From
-//! each domain key one sub-key per purpose is derived (KBKDF), and from that a fresh key for each wrapped record, so
-//! that no AES-GCM key but the root key ever encrypts twice.
+//! A store has one domain key per epoch, numbered from 1; the highest epoch is the current one and
+//! wraps what is written, older ones are kept until no record names them. The root key wraps the
+//! domain keys and nothing else. From each domain key one sub-key per purpose is derived (KBKDF),
+//! and from that a fresh key for each wrapped record, so that no AES-GCM key but the root key ever
+//! encrypts twice.
 //!
 //! | wrapped domain key | bytes | | wrapped record | bytes |
 //! | --- | --- | --- | --- | --- |
@@ -14,12 +15,14 @@
 //! | tag | 16 | | content, encrypted | n |
 //! | | | | tag | 16 |
 //!
-//! - Sub-key: KBKDF-CTR-HMAC-SHA-256(domain key, `label ‖ 00 ‖ be32(256)`), the label being that of the purpose.
+//! - Sub-key: KBKDF-CTR-HMAC-SHA-256(domain key, `label ‖ 00 ‖ be32(256)`), the label being that of
+//!   the purpose.
 //! - Key of a record: KBKDF-CTR-HMAC-SHA-256(sub-key, `"keystead/v1/record" ‖ 00 ‖ N ‖ be32(256)`).
-//! - Authenticated data: all that precedes the ciphertext, then `be32(number of fields)` and each field with its
-//!   be32 length. The first field is the label of the purpose. Further fields: of a domain key the store id; of key
-//!   material account, key id, key spec and material id (never the Region, which replicas do not share); of the
-//!   record key the store id; of a marker what the caller gives.
+//! - Authenticated data: all that precedes the ciphertext, then `be32(number of fields)` and each
+//!   field with its be32 length. The first field is the label of the purpose. Further fields: of a
+//!   domain key the store id; of key material account, key id, key spec and material id (never the
+//!   Region, which replicas do not share); of the record key the store id; of a marker what the
+//!   caller gives.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -37,8 +40,8 @@ use crate::record_key::RecordKey;
 
 /// The domain keys of a store, one per epoch; never without one.
 ///
-/// Cloning copies no key: the clones share them. So a holder can change a clone and then put it in place of the
-/// original, while requests in flight go on with the latter.
+/// Cloning copies no key: the clones share them. So a holder can change a clone and then put it in
+/// place of the original, while requests in flight go on with the latter.
 #[derive(Clone, Debug)]
 pub struct DomainKeys {
     store_id: [u8; 16],
@@ -61,7 +64,8 @@ impl DomainKeys {
     /// Unwraps the domain keys of a store: pairs of epoch and wrapped domain key.
     ///
     /// # Errors
-    /// Those of [`unwrap_epoch`](Self::unwrap_epoch), and [`UnwrapError::NoEpoch`] when there is no record at all.
+    /// Those of [`unwrap_epoch`](Self::unwrap_epoch), and [`UnwrapError::NoEpoch`] when there is no
+    /// record at all.
     pub fn unwrap(
         store_id: [u8; 16],
         root: &RootKey,
@@ -74,8 +78,8 @@ impl DomainKeys {
         if keys.epochs.is_empty() { Err(UnwrapError::NoEpoch) } else { Ok(keys) }
     }
 
-    /// Adds a new random domain key, which is the current one from now on, and tells its epoch. Its wrapped form must
-    /// be durable in the store before anything wrapped under it is.
+    /// Adds a new random domain key, which is the current one from now on, and tells its epoch. Its
+    /// wrapped form must be durable in the store before anything wrapped under it is.
     ///
     /// # Errors
     /// [`CryptoError::EpochsExhausted`], and those of [`generate`](Self::generate).
@@ -100,12 +104,13 @@ impl DomainKeys {
         seal_onto(record, root.expose(), &iv, &aad, domain_key)
     }
 
-    /// Unwraps a domain key and adds it; the highest epoch is the current one. Replaces a key of the same epoch.
+    /// Unwraps a domain key and adds it; the highest epoch is the current one. Replaces a key of
+    /// the same epoch.
     ///
     /// # Errors
-    /// [`UnwrapError::Format`], [`UnwrapError::UnknownEpoch`] when the record names another epoch than `epoch` or
-    /// epoch 0, [`UnwrapError::Authentication`] when it was changed, or wrapped by another root key or for another
-    /// store.
+    /// [`UnwrapError::Format`], [`UnwrapError::UnknownEpoch`] when the record names another epoch
+    /// than `epoch` or epoch 0, [`UnwrapError::Authentication`] when it was changed, or wrapped by
+    /// another root key or for another store.
     pub fn unwrap_epoch(
         &mut self,
         root: &RootKey,
@@ -133,8 +138,8 @@ impl DomainKeys {
         Ok(())
     }
 
-    /// Forgets an old domain key. Whatever is still wrapped under it is lost, so first make sure that no record names
-    /// it ([`wrapped_epoch`]).
+    /// Forgets an old domain key. Whatever is still wrapped under it is lost, so first make sure
+    /// that no record names it ([`wrapped_epoch`]).
     ///
     /// # Errors
     /// [`CryptoError::CurrentEpoch`], [`CryptoError::UnknownEpoch`].
@@ -177,7 +182,8 @@ impl DomainKeys {
     /// Unwraps key material into the arena.
     ///
     /// # Errors
-    /// [`UnwrapError`]; a record moved to another account, key, spec or material id does not authenticate.
+    /// [`UnwrapError`]; a record moved to another account, key, spec or material id does not
+    /// authenticate.
     pub fn unwrap_material(
         &self,
         context: &MaterialContext<'_>,
@@ -232,8 +238,8 @@ impl DomainKeys {
         Ok(Some(self.wrap_record_key(&key)?))
     }
 
-    /// Seals a pagination marker, 49 bytes longer than `content`. It opens only with the same `aad`: put account,
-    /// Region and operation there.
+    /// Seals a pagination marker, 49 bytes longer than `content`. It opens only with the same
+    /// `aad`: put account, Region and operation there.
     ///
     /// # Errors
     /// [`CryptoError::Random`], [`CryptoError::Library`].

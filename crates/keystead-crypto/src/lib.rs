@@ -1,14 +1,15 @@
-//! Keys and what is made with them: key material, data key pairs, the ciphertext blob, the encryption context, and the
-//! key hierarchy that keeps all of it safe at rest.
+//! Keys and what is made with them: key material, data key pairs, the ciphertext blob, the
+//! encryption context, and the key hierarchy that keeps all of it safe at rest.
 //!
 //! # What it is for
-//! `keystead-service` holds records and decides who may do what; this room holds secrets and computes. It can be
-//! used alone: everything is synchronous, and there is no state but the keys themselves.
+//! `keystead-service` holds records and decides who may do what; this room holds secrets and
+//! computes. It can be used alone: everything is synchronous, and there is no state but the keys
+//! themselves.
 //!
 //! # What it never does
-//! It opens no connection, knows no store, no policy and no exception of AWS, prints no secret, and tells nobody why
-//! a ciphertext did not decrypt. There is no primitive of its own making: AWS-LC (by `aws-lc-rs`) does all but the SM2
-//! curve (`sm2`) and Argon2id (`argon2`).
+//! It opens no connection, knows no store, no policy and no exception of AWS, prints no secret, and
+//! tells nobody why a ciphertext did not decrypt. There is no primitive of its own making: AWS-LC
+//! (by `aws-lc-rs`) does all but the SM2 curve (`sm2`) and Argon2id (`argon2`).
 //!
 //! # An example
 //! ```
@@ -50,8 +51,9 @@
 //! ```
 //!
 //! # Where to read next
-//! [`blob`] and [`hierarchy`] give the formats byte by byte, [`arena`] where keys lie in memory, [`pairs`] what a
-//! key pair goes through before it is handed out, [`provider`] where the root key comes from.
+//! [`blob`] and [`hierarchy`] give the formats byte by byte, [`arena`] where keys lie in memory,
+//! [`pairs`] what a key pair goes through before it is handed out, [`provider`] where the root key
+//! comes from.
 
 pub mod arena;
 pub mod blob;

@@ -8,9 +8,11 @@ use crate::{framing, primitive};
 
 const ID_LABEL: &[u8] = b"keystead/v1/material-id";
 
-/// The 256 secret bits behind one version of a symmetric KMS key ("HSM backing key" at AWS), held in the arena.
+/// The 256 secret bits behind one version of a symmetric KMS key ("HSM backing key" at AWS), held
+/// in the arena.
 ///
-/// It never encrypts anything itself: every encryption derives a key of its own ([`encrypt`](crate::encrypt)).
+/// It never encrypts anything itself: every encryption derives a key of its own
+/// ([`encrypt`](crate::encrypt)).
 pub struct SymmetricMaterial {
     key: ArenaKey,
 }
@@ -24,12 +26,12 @@ impl SymmetricMaterial {
         Ok(Self { key: ArenaKey::random(Area::Keys)? })
     }
 
-    /// The key material id: HMAC-SHA-256 over `label ‖ be32(length) ‖ key id ‖ be32(length) ‖ key spec`, under a key
-    /// derived from the material for this purpose alone.
+    /// The key material id: HMAC-SHA-256 over `label ‖ be32(length) ‖ key id ‖ be32(length) ‖ key
+    /// spec`, under a key derived from the material for this purpose alone.
     ///
-    /// The same material under the same key id always has the same id, in every Region; under another key id it has
-    /// an unrelated one; and the id of a poor secret cannot be tested against guesses more cheaply than the secret
-    /// itself.
+    /// The same material under the same key id always has the same id, in every Region; under
+    /// another key id it has an unrelated one; and the id of a poor secret cannot be tested against
+    /// guesses more cheaply than the secret itself.
     ///
     /// # Errors
     /// [`CryptoError::Library`].

@@ -1,13 +1,13 @@
 //! Data key pairs: generation, encodings, consistency tests.
 //!
-//! Public keys are DER SubjectPublicKeyInfo (RFC 5280), private keys DER PKCS #8 PrivateKeyInfo of version 0 without
-//! attributes (RFC 5208):
+//! Public keys are DER SubjectPublicKeyInfo (RFC 5280), private keys DER PKCS #8 PrivateKeyInfo of
+//! version 0 without attributes (RFC 5208):
 //!
 //! | spec | SPKI bytes | PKCS #8 bytes | private key inside |
 //! | --- | --- | --- | --- |
-//! | RSA_2048 | 294 | 1216–1219 | RSAPrivateKey (RFC 8017), two primes, e = 65537; algorithm parameters NULL |
-//! | RSA_3072 | 422 | 1792–1795 | same |
-//! | RSA_4096 | 550 | 2373–2376 | same |
+//! | RSA_2048 | 294 | 1216–1219, rarely less | RSAPrivateKey (RFC 8017), two primes, e = 65537; algorithm parameters NULL |
+//! | RSA_3072 | 422 | 1792–1795, rarely less | same |
+//! | RSA_4096 | 550 | 2373–2376, rarely less | same |
 //! | ECC_NIST_P256 | 91 | 138 | ECPrivateKey (RFC 5915) with the public point, without curve parameters |
 //! | ECC_NIST_P384 | 120 | 185 | same |
 //! | ECC_NIST_P521 | 158 | 241 | same |
@@ -15,9 +15,10 @@
 //! | ECC_NIST_EDWARDS25519 | 44 | 48 | seed (RFC 8410), version 0, without the public key |
 //! | SM2 | 91 | 138 | ECPrivateKey as above, curve 1.2.156.10197.1.301 |
 //!
-//! No pair leaves this module without its pairwise consistency test on the bytes as exported: a public key recomputed
-//! from the private one, or for RSA a signature by one half and its verification by the other together with the
-//! checks of FIPS 186-5, A.1, that the generation of AWS-LC's default build does not promise.
+//! No pair leaves this module without its pairwise consistency test on the bytes as exported: a
+//! public key recomputed from the private one, or for RSA a signature by one half and its
+//! verification by the other together with the checks of FIPS 186-5, A.1, that the generation of
+//! AWS-LC's default build does not promise.
 
 mod edwards;
 mod elliptic;
@@ -50,7 +51,8 @@ pub enum PairSpec {
     EccSecgP256k1,
     /// Ed25519 (RFC 8032).
     EccNistEdwards25519,
-    /// SM2 (GM/T 0003). Not approved by NIST; comes from an implementation that has not been audited.
+    /// SM2 (GM/T 0003). Not approved by NIST; comes from an implementation that has not been
+    /// audited.
     Sm2,
 }
 
@@ -90,7 +92,8 @@ impl PairSpec {
         Self::ALL.into_iter().find(|spec| spec.as_str() == name)
     }
 
-    /// Whether generation takes a tenth of a second to some seconds of CPU time, rather than less than a millisecond.
+    /// Whether generation takes a tenth of a second to some seconds of CPU time, rather than less
+    /// than a millisecond.
     #[must_use]
     pub fn is_rsa(self) -> bool {
         matches!(self, Self::Rsa2048 | Self::Rsa3072 | Self::Rsa4096)
@@ -114,7 +117,8 @@ impl fmt::Debug for DataKeyPair {
     }
 }
 
-/// Generates a key pair and tests it. Every call is independent of every other; randomness is AWS-LC's.
+/// Generates a key pair and tests it. Every call is independent of every other; randomness is
+/// AWS-LC's.
 ///
 /// Blocks for as long as [`PairSpec::is_rsa`] says: RSA belongs on threads of its own.
 ///

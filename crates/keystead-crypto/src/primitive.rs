@@ -15,8 +15,8 @@ pub(crate) const TAG_LEN: usize = 16;
 /// Bytes of the random value from which a key for one encryption is derived.
 pub(crate) const NONCE_LEN: usize = 16;
 
-/// KBKDF in counter mode with HMAC-SHA-256 (NIST SP 800-108r1, 4.1) and 256 bits of output: one PRF call over
-/// `be32(1) ‖ label ‖ 0x00 ‖ context ‖ be32(256)`.
+/// KBKDF in counter mode with HMAC-SHA-256 (NIST SP 800-108r1, 4.1) and 256 bits of output: one PRF
+/// call over `be32(1) ‖ label ‖ 0x00 ‖ context ‖ be32(256)`.
 pub(crate) fn derive(
     secret: &[u8],
     label: &[u8],
@@ -24,7 +24,8 @@ pub(crate) fn derive(
     out: &mut [u8; KEY_LEN],
 ) -> Result<(), CryptoError> {
     const FAILED: CryptoError = CryptoError::Library("key derivation");
-    // On the stack: this runs once per encryption. Labels and contexts are constants and nonces of this crate.
+    // On the stack: this runs once per encryption. Labels and contexts are constants and nonces of
+    // this crate.
     let mut info = [0; 96];
     let parts = [label, &[0], context, &256u32.to_be_bytes()];
     let mut len = 0;
@@ -48,8 +49,8 @@ pub(crate) fn mac(key: &[u8; KEY_LEN], message: &[u8]) -> hmac::Tag {
 
 /// AES-256-GCM. `ciphertext` has the length of `plaintext`.
 ///
-/// The key schedule lives for this call: AES-256's begins with the key itself, so a prepared key would be a copy of
-/// the key outside the arena. AWS-LC wipes what it frees.
+/// The key schedule lives for this call: AES-256's begins with the key itself, so a prepared key
+/// would be a copy of the key outside the arena. AWS-LC wipes what it frees.
 pub(crate) fn seal(
     key: &[u8; KEY_LEN],
     iv: &[u8; IV_LEN],
@@ -72,7 +73,8 @@ pub(crate) fn seal(
         .map_err(|_| CryptoError::Library("encryption"))
 }
 
-/// The inverse of [`seal`]. On an error the content of `plaintext` is unspecified; callers give memory that is wiped.
+/// The inverse of [`seal`]. On an error the content of `plaintext` is unspecified; callers give
+/// memory that is wiped.
 pub(crate) fn open(
     key: &[u8; KEY_LEN],
     iv: &[u8; IV_LEN],

@@ -2,10 +2,11 @@ use std::io;
 
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 
-/// Keeps the memory of this process out of core dumps and away from other processes of the same user:
-/// `RLIMIT_CORE` 0 (soft and hard), `PR_SET_DUMPABLE` 0. Call it first thing in `main`.
+/// Keeps the memory of this process out of core dumps and away from other processes of the same
+/// user: `RLIMIT_CORE` 0 (soft and hard), `PR_SET_DUMPABLE` 0. Call it first thing in `main`.
 ///
-/// Best effort: what the system refuses is reported, to be logged. A root user of the host can still read keys.
+/// Best effort: what the system refuses is reported, to be logged. A root user of the host can
+/// still read keys.
 pub fn harden_process() -> Hardening {
     let none = Rlimit { current: Some(0), maximum: Some(0) };
     let mut failures = Vec::new();

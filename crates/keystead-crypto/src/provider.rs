@@ -1,7 +1,7 @@
 //! Where the root key comes from: a file of mode 0600, or a passphrase.
 //!
-//! A provider yields a [`RootKey`] and nothing else; the rest of the hierarchy does not know which one it was. Moving
-//! to another provider rewraps the few domain keys and no key material.
+//! A provider yields a [`RootKey`] and nothing else; the rest of the hierarchy does not know which
+//! one it was. Moving to another provider rewraps the few domain keys and no key material.
 
 mod file;
 mod passphrase;
@@ -15,7 +15,8 @@ use std::path::{Path, PathBuf};
 use crate::arena::{Area, ArenaKey, KEY_LEN};
 use crate::error::CryptoError;
 
-/// The top of the key hierarchy: 256 random bits in the arena, which wrap the domain keys and nothing else.
+/// The top of the key hierarchy: 256 random bits in the arena, which wrap the domain keys and
+/// nothing else.
 pub struct RootKey {
     key: ArenaKey,
 }
@@ -30,33 +31,38 @@ impl RootKey {
     }
 
     /// Makes a new random root key and writes it to a new file at `path`: one line,
-    /// `keystead-root-key-v1:` and 64 lower-case hex digits, mode 0600. File and directory are synced before this
-    /// returns. An existing file is never touched.
+    /// `keystead-root-key-v1:` and 64 lower-case hex digits, mode 0600. File and directory are
+    /// synced before this returns. An existing file is never touched.
     ///
     /// # Errors
-    /// [`RootKeyError::Exists`], [`RootKeyError::Io`] (then no file is left behind), [`RootKeyError::Crypto`].
+    /// [`RootKeyError::Exists`], [`RootKeyError::Io`] (then no file is left behind),
+    /// [`RootKeyError::Crypto`].
     pub fn create_file(path: &Path) -> Result<Self, RootKeyError> {
         let root = Self::generate()?;
         file::create(path, root.expose())?;
         Ok(root)
     }
 
-    /// Reads the root key from the file at `path`. A symbolic link is followed; what counts is the file it leads to.
+    /// Reads the root key from the file at `path`. A symbolic link is followed; what counts is the
+    /// file it leads to.
     ///
     /// # Errors
-    /// [`RootKeyError::Missing`], [`RootKeyError::NotAFile`], [`RootKeyError::Permissions`] when the group or others
-    /// may do anything with the file, [`RootKeyError::Malformed`], [`RootKeyError::Io`]. No error shows the content.
+    /// [`RootKeyError::Missing`], [`RootKeyError::NotAFile`], [`RootKeyError::Permissions`] when
+    /// the group or others may do anything with the file, [`RootKeyError::Malformed`],
+    /// [`RootKeyError::Io`]. No error shows the content.
     pub fn load_file(path: &Path) -> Result<Self, RootKeyError> {
         Ok(Self { key: ArenaKey::filled(Area::Roots, |slot| file::load(path, slot))? })
     }
 
-    /// Wraps this root key under `passphrase`: the result is a slot of 89 bytes that is not secret, may lie in the
-    /// store or beside it, and opens by [`from_passphrase_slot`](Self::from_passphrase_slot). Several slots of one root key
-    /// may stand side by side; changing the passphrase means making a new slot.
+    /// Wraps this root key under `passphrase`: the result is a slot of 89 bytes that is not secret,
+    /// may lie in the store or beside it, and opens by
+    /// [`from_passphrase_slot`](Self::from_passphrase_slot). Several slots of one root key may
+    /// stand side by side; changing the passphrase means making a new slot.
     ///
-    /// Slot: format `01`; Argon2id memory in KiB, passes and lanes as be32 each; salt (16); IV (12); the root key
-    /// encrypted by AES-256-GCM (32); tag (16). The key is Argon2id (RFC 9106, version 0x13) of the passphrase; all
-    /// that precedes the ciphertext is authenticated.
+    /// Slot: format `01`; Argon2id memory in KiB, passes and lanes as be32 each; salt (16); IV
+    /// (12); the root key encrypted by AES-256-GCM (32); tag (16). The key is Argon2id (RFC 9106,
+    /// version 0x13) of the passphrase; all that precedes the ciphertext is authenticated, with
+    /// `keystead/v1/passphrase-slot` before it.
     ///
     /// Takes as long as `cost` says: some hundred milliseconds and 64 MiB by default.
     ///

@@ -1,8 +1,9 @@
 use crate::error::CryptoError;
 
-/// Draws `N` bytes from the approved generator of AWS-LC (CTR_DRBG with AES-256, NIST SP 800-90A), used as drawn
-/// (SP 800-133r2, 6.1). For nonces, identifiers and other values that are no secrets: a secret belongs into a
-/// [`Secret`](crate::Secret) or into the [arena](crate::arena), which are filled in place.
+/// Draws `N` bytes from the approved generator of AWS-LC (CTR_DRBG with AES-256, NIST SP 800-90A),
+/// used as drawn (SP 800-133r2, 6.1). For nonces, identifiers and other values that are no secrets:
+/// a secret belongs into a [`Secret`](crate::Secret) or into the [arena](crate::arena), which are
+/// filled in place.
 ///
 /// # Errors
 /// [`CryptoError::Random`]: abandon the request.
@@ -12,7 +13,8 @@ pub fn random_bytes<const N: usize>() -> Result<[u8; N], CryptoError> {
     Ok(bytes)
 }
 
-/// Fills `out` as [`random_bytes`] does. After an error its content is unspecified and must not be used.
+/// Fills `out` as [`random_bytes`] does. After an error its content is unspecified and must not be
+/// used.
 ///
 /// # Errors
 /// [`CryptoError::Random`]: abandon the request.

@@ -6,15 +6,16 @@ use crate::arena::{Area, ArenaKey, KEY_LEN};
 use crate::error::CryptoError;
 use crate::framing;
 
-/// Authenticates the records of a store, so that a record changed or moved behind our back is noticed.
+/// Authenticates the records of a store, so that a record changed or moved behind our back is
+/// noticed.
 ///
-/// Made once per store and stored wrapped by the domain key; a rotation of the latter rewraps this one key and leaves
-/// the tags of all records as they are. The tag of a record is the first 16 bytes of
-/// HMAC-SHA-256(record key, `be32(length) ‖ store key ‖ value`).
+/// Made once per store and stored wrapped by the domain key; a rotation of the latter rewraps this
+/// one key and leaves the tags of all records as they are. The tag of a record is the first 16
+/// bytes of HMAC-SHA-256(record key, `be32(length) ‖ store key ‖ value`).
 pub struct RecordKey {
     key: ArenaKey,
-    // Outside the arena, which is no leak of the key: it holds the hash states after the two padded keys, from which
-    // tags can be made but the key cannot be found.
+    // Outside the arena, which is no leak of the key: it holds the hash states after the two padded
+    // keys, from which tags can be made but the key cannot be found.
     prepared: hmac::Key,
 }
 

@@ -8,9 +8,11 @@ use crate::random;
 
 /// Makes the check value by which a later start recognises the root key of this store: 53 bytes.
 ///
-/// Layout: format `01`; IV (12); a constant encrypted under the root key by AES-256-GCM (16); tag (16); the first 8
-/// bytes of SHA-256 over label, store id and all that precedes. The digest tells a damaged value from a wrong root
-/// key; the tag alone is what is trusted.
+/// Layout: format `01`; IV (12); a constant encrypted under the root key by AES-256-GCM (16); tag
+/// (16); the first 8 bytes of SHA-256 over label, store id and all that precedes. Authenticated are
+/// format and IV, then `be32(2)` and, each with its be32 length, the label `keystead/v1/root-check`
+/// and the store id; the label of the digest is the same. The digest tells a damaged value from a
+/// wrong root key; the tag alone is what is trusted.
 ///
 /// # Errors
 /// [`CryptoError::Random`], [`CryptoError::Library`].

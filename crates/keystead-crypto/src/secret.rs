@@ -9,8 +9,9 @@ use crate::random;
 
 /// Secret bytes that live for one request: a plaintext, a data key, the private half of a pair.
 ///
-/// They are in a box of their own (moving the `Secret` copies no secret byte), wiped on drop, and can be neither
-/// cloned nor printed nor compared by `==`. Secrets that outlive a request belong into the [arena](crate::arena).
+/// They are in a box of their own (moving the `Secret` copies no secret byte), wiped on drop, and
+/// can be neither cloned nor printed nor compared by `==`. Secrets that outlive a request belong
+/// into the [arena](crate::arena).
 pub struct Secret(Box<[u8]>);
 
 impl Secret {
@@ -20,8 +21,8 @@ impl Secret {
         Self(bytes.into())
     }
 
-    /// Takes `bytes` over and leaves no copy behind: where the vector is larger than its content, so that shrinking
-    /// could move it, the content is copied and the vector wiped.
+    /// Takes `bytes` over and leaves no copy behind: where the vector is larger than its content,
+    /// so that shrinking could move it, the content is copied and the vector wiped.
     #[must_use]
     pub fn from_vec(mut bytes: Vec<u8>) -> Self {
         if bytes.capacity() == bytes.len() {
@@ -40,8 +41,8 @@ impl Secret {
         Self::filled(len, random::fill_random)
     }
 
-    /// Makes a secret of `len` bytes by writing it in place, so that it is never anywhere else. When `fill` fails,
-    /// what it has written is wiped.
+    /// Makes a secret of `len` bytes by writing it in place, so that it is never anywhere else.
+    /// When `fill` fails, what it has written is wiped.
     ///
     /// # Errors
     /// Those of `fill`.

@@ -1,5 +1,5 @@
-//! Known answers for every primitive as this crate calls it. Those of Argon2id and of the curves stand beside their
-//! code.
+//! Known answers for every primitive as this crate calls it. Those of Argon2id and of the curves
+//! stand beside their code.
 #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
 
 use aws_lc_rs::hmac;
@@ -78,8 +78,8 @@ fn rsa_pkcs1_sha_256_wycheproof() {
     assert!(ran > 100, "{ran}");
 }
 
-/// NIST CAVP, KBKDF vectors for SP 800-108, counter mode: PRF HMAC_SHA256, counter before the fixed data, 32 bits,
-/// L = 128, count 0.
+/// NIST CAVP, KBKDF vectors for SP 800-108, counter mode: PRF HMAC_SHA256, counter before the fixed
+/// data, 32 bits, L = 128, count 0.
 #[test]
 fn kbkdf_counter_mode_cavp() {
     let key =

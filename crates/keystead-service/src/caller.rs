@@ -3,9 +3,8 @@
 use std::net::IpAddr;
 
 use http::HeaderMap;
-use http::header::AUTHORIZATION;
 use keystead_model::{AccountId, Region, root_arn};
-use keystead_sigv4::Authorization;
+use keystead_sigv4::{Authorization, TERMINATOR};
 
 use crate::error::{Error, Result};
 
@@ -28,25 +27,15 @@ impl Caller {
     /// MissingAuthenticationTokenException, IncompleteSignatureException or
     /// InvalidSignatureException (behaviour.md 5.4).
     pub(crate) fn authenticate(headers: &HeaderMap, source: IpAddr) -> Result<Self> {
-        let mut values = headers.get_all(AUTHORIZATION).iter();
-        let header = values.next().ok_or_else(Error::missing_authentication_token)?;
-        if values.next().is_some() {
-            return Err(Error::incomplete_signature(
-                "Authorization header was sent more than once.".into(),
-            ));
-        }
-        let text = header.to_str().map_err(|_| {
-            Error::incomplete_signature("Authorization header is not printable ASCII.".into())
-        })?;
-        let authorization = Authorization::parse(text)
-            .map_err(|error| Error::incomplete_signature(error.to_string()))?;
+        let authorization =
+            Authorization::from_headers(headers).map_err(|error| Error::unsigned(&error))?;
         let scope_region = authorization.region;
         let region =
             scope_region.parse::<Region>().map_err(|_| Error::scope_region(scope_region))?;
         if authorization.service != "kms" {
             return Err(Error::scope_service());
         }
-        if authorization.terminator != "aws4_request" {
+        if authorization.terminator != TERMINATOR {
             return Err(Error::scope_terminator(authorization.terminator));
         }
         let account = authorization

@@ -91,12 +91,9 @@ impl Error {
         Self::silent("SerializationException")
     }
 
-    pub(crate) fn missing_authentication_token() -> Self {
-        Self::client("MissingAuthenticationTokenException", "Missing Authentication Token")
-    }
-
-    pub(crate) fn incomplete_signature(message: String) -> Self {
-        Self::client("IncompleteSignatureException", message)
+    /// No usable Authorization header. The text may repeat the header: for the caller, not the log.
+    pub(crate) fn unsigned(error: &keystead_sigv4::AuthorizationError<'_>) -> Self {
+        Self::client(error.type_name(), error.to_string())
     }
 
     pub(crate) fn scope_region(region: &str) -> Self {

@@ -16,26 +16,36 @@ pub(crate) fn default(caller: &Caller) -> String {
     default_key_policy(caller.region().partition().as_str(), caller.account().as_str())
 }
 
-/// Checks a policy that the caller wants to set. `bypass`: without the lockout safety check.
+/// Checks a policy by itself.
 ///
 /// # Errors
 /// LimitExceededException, MalformedPolicyDocumentException, InvalidArnException.
-pub(crate) fn check(text: &str, caller: &Caller, bypass: bool) -> Result<()> {
+pub(crate) fn check(text: &str) -> Result<()> {
     if text.len() > MAXIMUM {
         return Err(Error::limit_exceeded(format!(
             "The key policy must not be longer than {MAXIMUM} bytes."
         )));
     }
-    let policy = Policy::parse(text).map_err(|error| Error::malformed_policy(error.message()))?;
-    policy.validate_as_key_policy().map_err(|error| match error {
-        KeyPolicyError::MalformedPolicyDocument { message } => Error::malformed_policy(message),
+    parse(text)?.validate_as_key_policy().map_err(|error| match error {
         KeyPolicyError::InvalidArn { .. } => Error::invalid_arn_in_policy(),
-    })?;
-    if !bypass && !policy.allows_root_or_principal_put_policy(&caller.arn(), caller.account().as_str())
-    {
-        return Err(Error::malformed_policy(
-            "The new key policy will not allow you to update the key policy in the future.",
-        ));
+        malformed => Error::malformed_policy(malformed.message().to_owned()),
+    })
+}
+
+/// The lockout safety check: the caller must be able to replace the policy of the key `arn` later.
+///
+/// # Errors
+/// MalformedPolicyDocumentException.
+pub(crate) fn check_lockout(text: &str, caller: &Caller, arn: &str) -> Result<()> {
+    let (principal, account) = (caller.arn(), caller.account());
+    if parse(text)?.allows_root_or_principal_put_policy(&principal, account.as_str(), arn) {
+        return Ok(());
     }
-    Ok(())
+    Err(Error::malformed_policy(
+        "The new key policy will not allow you to update the key policy in the future.",
+    ))
+}
+
+fn parse(text: &str) -> Result<Policy> {
+    Policy::parse(text).map_err(|error| Error::malformed_policy(error.message().to_owned()))
 }

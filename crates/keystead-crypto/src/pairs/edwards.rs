@@ -5,7 +5,8 @@ use super::DataKeyPair;
 use crate::error::CryptoError;
 use crate::secret::Secret;
 
-/// RFC 8410, 7: all that precedes the seed. Version 0, no public key: old readers know no other form.
+/// RFC 8410, 7: all that precedes the seed. Version 0, no public key: old readers know no other
+/// form.
 const PKCS8_PREFIX: &[u8] = b"\x30\x2e\x02\x01\x00\x30\x05\x06\x03\x2b\x65\x70\x04\x22\x04\x20";
 /// RFC 8410, 4: all that precedes the public key.
 const SPKI_PREFIX: &[u8] = b"\x30\x2a\x30\x05\x06\x03\x2b\x65\x70\x03\x21\x00";

@@ -87,7 +87,8 @@ impl Curve {
 mod tests {
     use super::*;
 
-    /// Private and public keys of RFC 6979, A.2.5 to A.2.7; for secp256k1 2·G (SEC 2 generator, doubled).
+    /// Private and public keys of RFC 6979, A.2.5 to A.2.7; for secp256k1 2·G (SEC 2 generator,
+    /// doubled).
     #[test]
     fn known_private_keys_have_their_known_points() {
         let vectors = [

@@ -1,5 +1,5 @@
-//! The little arithmetic that the RSA checks need, on unsigned integers as DER gives them: big-endian, with or
-//! without leading zeros. Results are secret and wiped.
+//! The little arithmetic that the RSA checks need, on unsigned integers as DER gives them:
+//! big-endian, with or without leading zeros. Results are secret and wiped.
 
 use std::cmp::Ordering;
 

@@ -30,7 +30,8 @@ pub(super) fn generate(spec: PairSpec) -> Result<DataKeyPair, CryptoError> {
     })
 }
 
-/// Checks the exported integers and has the exported public key verify a signature of the exported private key.
+/// Checks the exported integers and has the exported public key verify a signature of the exported
+/// private key.
 pub(super) fn is_consistent(spec: PairSpec, private: &[u8], spki: &[u8]) -> bool {
     let (modulus_bits, spki_len) = match spec {
         PairSpec::Rsa2048 => (2048, 294),
@@ -54,8 +55,8 @@ fn sign_and_verify(private: &[u8], spki: &[u8]) -> bool {
             .is_ok()
 }
 
-/// An RSAPrivateKey (RFC 8017, A.1.2), as far as it is checked here; the CRT values are checked by the library when
-/// it parses the key.
+/// An RSAPrivateKey (RFC 8017, A.1.2), as far as it is checked here; the CRT values are checked by
+/// the library when it parses the key.
 struct Integers<'a> {
     n: &'a [u8],
     e: &'a [u8],
@@ -83,7 +84,8 @@ impl<'a> Integers<'a> {
         Ok(integers)
     }
 
-    /// FIPS 186-5, A.1.1 and A.1.3: sizes of n, p and q, e = 65537, |p − q| > 2^(nlen/2 − 100), d > 2^(nlen/2).
+    /// FIPS 186-5, A.1.1 and A.1.3: sizes of n, p and q, e = 65537, |p − q| > 2^(nlen/2 − 100), d >
+    /// 2^(nlen/2).
     fn hold(&self, modulus_bits: usize) -> bool {
         let half = modulus_bits / 2;
         integer::bits(self.n) == modulus_bits

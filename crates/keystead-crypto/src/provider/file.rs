@@ -30,16 +30,16 @@ pub(super) fn create(path: &Path, key: &[u8; KEY_LEN]) -> Result<(), RootKeyErro
         .map_err(|source| failed(path, "write", source))
         .and_then(|()| sync_directory(path));
     if written.is_err() {
-        // It was made by this call and holds no key anyone uses. Where removal fails too, the next start finds a
-        // malformed file and says so.
+        // It was made by this call and holds no key anyone uses. Where removal fails too, the next
+        // start finds a malformed file and says so.
         let _ = fs::remove_file(path);
     }
     written
 }
 
 pub(super) fn load(path: &Path, key: &mut [u8; KEY_LEN]) -> Result<(), RootKeyError> {
-    // Without NONBLOCK a named pipe would hang the start. All checks are made on the open file, so that it cannot be
-    // exchanged after them.
+    // Without NONBLOCK a named pipe would hang the start. All checks are made on the open file, so
+    // that it cannot be exchanged after them.
     let mut file = OpenOptions::new()
         .read(true)
         .custom_flags(i32::try_from((OFlags::NONBLOCK | OFlags::NOCTTY).bits()).unwrap_or(0))

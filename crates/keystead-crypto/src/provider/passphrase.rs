@@ -18,9 +18,11 @@ pub struct Argon2Cost {
 }
 
 impl Argon2Cost {
-    /// `m_kib`: memory in KiB, from 8 for each lane to 2 GiB; `t`: passes, 1 to 64; `p`: lanes, 1 to 64.
+    /// `m_kib`: memory in KiB, from 8 for each lane to 2 GiB; `t`: passes, 1 to 64; `p`: lanes, 1
+    /// to 64.
     ///
-    /// The upper bounds hold for slots that are read, too: a forged one shall not take all memory or all day.
+    /// The upper bounds hold for slots that are read, too: a forged one shall not take all memory
+    /// or all day.
     ///
     /// # Errors
     /// [`RootKeyError::Parameters`].
@@ -151,6 +153,26 @@ mod tests {
         assert_ne!(slot[SALT_AT..], other[SALT_AT..]);
     }
 
+    /// A slot opened by hand, with nothing of this module.
+    #[test]
+    fn the_layout_is_as_documented() {
+        use aws_lc_rs::aead;
+        let root = RootKey::generate().unwrap();
+        let slot = root.to_passphrase_slot(b"p", &cheap()).unwrap();
+        assert_eq!(slot[..13], [1, 0, 0, 0, 32, 0, 0, 0, 1, 0, 0, 0, 2]);
+        let params = Params::new(32, 1, 2, Some(32)).unwrap();
+        let mut key = [0; 32];
+        Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
+            .hash_password_into(b"p", &slot[13..29], &mut key)
+            .unwrap();
+        let key = aead::UnboundKey::new(&aead::AES_256_GCM, &key).unwrap();
+        let iv = aead::Nonce::try_assume_unique_for_key(&slot[29..41]).unwrap();
+        let aad = [&b"keystead/v1/passphrase-slot"[..], &slot[..41]].concat();
+        let mut rest = slot[41..].to_vec();
+        let opened = aead::LessSafeKey::new(key).open_in_place(iv, aead::Aad::from(aad), &mut rest);
+        assert_eq!(opened.unwrap(), root.expose());
+    }
+
     #[test]
     fn the_default_cost_works() {
         let root = RootKey::generate().unwrap();
@@ -167,7 +189,8 @@ mod tests {
         let root = RootKey::generate().unwrap();
         let slot = root.to_passphrase_slot(b"p", &cheap()).unwrap();
         for index in 0..slot.len() {
-            // The lowest bit of each byte, so that the changed cost stays affordable where it is in bounds at all.
+            // The lowest bit of each byte, so that the changed cost stays affordable where it is in
+            // bounds at all.
             let mut changed = slot.clone();
             changed[index] ^= 1;
             assert!(RootKey::from_passphrase_slot(b"p", &changed).is_err(), "byte {index}");
@@ -224,7 +247,8 @@ mod tests {
     }
 
     /// No secret, no associated data: the way a slot uses it. Judge: the reference program `argon2`
-    /// (`echo -n password | argon2 somesalt -id -v 13 -t 2 -k 65536 -p 1 -l 32`), vector of its test suite.
+    /// (`echo -n password | argon2 somesalt -id -v 13 -t 2 -k 65536 -p 1 -l 32`), vector of its
+    /// test suite.
     #[test]
     fn a_slot_key_is_that_of_the_reference_implementation() {
         let params = Params::new(65536, 2, 1, Some(32)).unwrap();

@@ -3,7 +3,7 @@
 use keystead_crypto::SymmetricMaterial;
 use keystead_model::{
     CreateKeyRequest, CreateKeyResponse, CustomerMasterKeySpec, KeyId, KeyMaterialId, KeySpec,
-    KeyUsageType, OperationName, OriginType,
+    KeyUsageType, OperationName, OriginType, key_arn,
 };
 use serde_json::Map;
 
@@ -32,8 +32,7 @@ impl Operation for CreateKey {
         tags::check(input.tags.as_deref().unwrap_or_default())?;
         origin(input)?;
         if let Some(policy) = &input.policy {
-            let bypass = input.bypass_policy_lockout_safety_check.unwrap_or(false);
-            key_policy::check(policy, caller, bypass)?;
+            key_policy::check(policy)?;
         }
         if spec == KeySpec::Sm2 && !specs::sm2_is_open(service, caller) {
             return Err(Error::unsupported(format!(
@@ -59,6 +58,11 @@ impl Operation for CreateKey {
     ) -> Result<Self::Output> {
         let (record, material) = new_key(service, caller, input)?;
         let (account, region, id) = (record.account, &record.region, record.id);
+        if let (Some(policy), None | Some(false)) =
+            (&input.policy, input.bypass_policy_lockout_safety_check)
+        {
+            key_policy::check_lockout(policy, caller, &key_arn(region, account, id))?;
+        }
         let text = input.policy.clone().unwrap_or_else(|| key_policy::default(caller));
         let policy = PolicyRecord { text, unknown: Map::new() };
         let regions = vec![region.to_string()];

@@ -21,14 +21,13 @@ impl Operation for PutKeyPolicy {
 
     const FACTS: Facts = Facts::management(OperationName::PutKeyPolicy);
 
-    fn check(_: &Service, caller: &Caller, input: &Self::Input) -> Result<()> {
+    fn check(_: &Service, _: &Caller, input: &Self::Input) -> Result<()> {
         if let Some(name) = input.policy_name.as_deref().filter(|name| *name != key_policy::NAME) {
             return Err(Error::unsupported(format!(
                 "The name of a key policy is default, not {name}."
             )));
         }
-        let bypass = input.bypass_policy_lockout_safety_check.unwrap_or(false);
-        key_policy::check(&input.policy, caller, bypass)
+        key_policy::check(&input.policy)
     }
 
     async fn resolve(service: &Service, caller: &Caller, input: &Self::Input) -> Result<Key> {
@@ -37,10 +36,13 @@ impl Operation for PutKeyPolicy {
 
     async fn act(
         service: &Service,
-        _: &Caller,
+        caller: &Caller,
         key: Usable<Key>,
         input: &Self::Input,
     ) -> Result<Empty> {
+        if input.bypass_policy_lockout_safety_check != Some(true) {
+            key_policy::check_lockout(&input.policy, caller, &key.0.arn)?;
+        }
         let record = &key.0.record;
         let (account, region, id) = (record.account, &record.region, record.id);
         let policy = PolicyRecord { text: input.policy.clone(), unknown: Map::new() };

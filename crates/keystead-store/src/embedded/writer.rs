@@ -94,11 +94,11 @@ const LOG_PAGES: u64 = 1000;
 /// Pages in the log from which readers are waited for, so that it can begin anew.
 const LOG_PAGES_MOST: u64 = 16_384;
 /// How long one attempt to empty the log waits for readers. Commits wait as long.
-const SCRUB_PATIENCE: Duration = Duration::from_millis(250);
+const SCRUB_PATIENCE: Duration = Duration::from_millis(100);
 /// How long commits have their turn between two attempts.
 const SCRUB_PAUSE: Duration = Duration::from_millis(20);
 /// Attempts before an erasure answers busy: about half a minute.
-const SCRUB_ATTEMPTS: u32 = 110;
+const SCRUB_ATTEMPTS: u32 = 250;
 /// How often a store that could not write tries whether it can again.
 const PROBE: Duration = Duration::from_secs(1);
 /// Files up to this size are rewritten by way of memory, larger ones by way of a temporary file.

@@ -1,0 +1,454 @@
+"""The service model of botocore as a contract: constraints, members of answers, error codes.
+
+Which operations are built is found by calling; what is checked of them is counted from the model.
+"""
+
+import base64
+import json
+import re
+
+import pytest
+from botocore.loaders import Loader
+
+import support
+from support import ABSENT_KEY, b64, create
+
+MODEL = Loader().load_service_model("kms", "service-2")
+SHAPES, OPERATIONS = MODEL["shapes"], MODEL["operations"]
+
+# Codes that any operation may answer though no model lists them (behaviour.md 5.4 and its head).
+COMMON = {
+    "ValidationException", "AccessDeniedException", "ThrottlingException", "NotAuthorizedException",
+    "SerializationException", "UnknownOperationException", "IncompleteSignatureException",
+    "MissingAuthenticationTokenException", "RequestEntityTooLargeException",
+}  # fmt: skip
+
+# Codes that behaviour.md gives for a situation in every operation though some models lack them: a
+# malformed ARN (1.3), and a grant token nobody issued (4.3; DescribeKey takes tokens).
+EVERYWHERE = {"InvalidArnException", "InvalidGrantTokenException"}
+
+# Sample values for patterns and references that a generator cannot guess.
+SAMPLES = {
+    "KeyIdType": ABSENT_KEY,
+    "AliasNameType": "alias/contract",
+    "PolicyNameType": "default",
+    "PolicyType": "{}",
+    "RegionType": "us-east-1",
+}
+
+# Members of answers that nothing in this release can make due, and why.
+NOT_DUE = {
+    "CiphertextForRecipient": "attestation",
+    "NextMarker:ListKeyPolicies": "there is one policy",
+    "KeyMetadata.ValidTo": "import",
+    "KeyMetadata.ExpirationModel": "import",
+    "KeyMetadata.CustomKeyStoreId": "custom key stores",
+    "KeyMetadata.CloudHsmClusterId": "custom key stores",
+    "KeyMetadata.XksKeyConfiguration": "custom key stores",
+    "KeyMetadata.SigningAlgorithms": "asymmetric keys",
+    "KeyMetadata.KeyAgreementAlgorithms": "asymmetric keys",
+    "KeyMetadata.MacAlgorithms": "HMAC keys",
+    "KeyMetadata.PendingDeletionWindowInDays": "replicas",
+    "MultiRegionConfiguration.ReplicaKeys[]": "replicas",
+    "KeyMetadata.DeletionDate:CreateKey": "a new key is not scheduled for deletion",
+}
+
+
+@pytest.fixture(scope="module")
+def built(server):
+    """The operations that are built: the rest refuse by name."""
+    account = support.new_account()
+    found = []
+    for operation in OPERATIONS:
+        # A valid request, since the refusal may come before or after the model's constraints.
+        request = valid(OPERATIONS[operation]["input"]["shape"])
+        answer = server.post(operation, request, account=account)
+        code = None if answer.status == 200 else answer.kind()
+        assert code != "UnknownOperationException", operation
+        refused = code == "UnsupportedOperationException" and operation in (answer.message() or "")
+        if not refused:
+            found.append(operation)
+    # The issue's own list: fewer would let this file pass by checking nothing.
+    assert set(SCENARIO) <= set(found), set(SCENARIO) - set(found)
+    return found
+
+
+# Constraints.
+
+
+def valid(shape_name):
+    """A value which breaks no constraint of the shape."""
+    shape = SHAPES[shape_name]
+    match shape["type"]:
+        case "string":
+            if shape_name in SAMPLES:
+                return SAMPLES[shape_name]
+            if "enum" in shape:
+                return shape["enum"][0]
+            return "a" * max(shape.get("min", 1), 1)
+        case "blob":
+            return b64(b"x" * max(shape.get("min", 1), 1))
+        case "integer" | "long":
+            return max(shape.get("min", 1), 1)
+        case "boolean":
+            return False
+        case "timestamp":
+            return 1.0e9
+        case "list":
+            return [valid(shape["member"]["shape"])] * max(shape.get("min", 0), 1)
+        case "map":
+            return {"a": "b"}
+        case "structure":
+            return {
+                name: valid(shape["members"][name]["shape"]) for name in shape.get("required", [])
+            }
+    raise AssertionError(shape)
+
+
+def unmatched(shape):
+    """A string of admitted length that does not match the pattern of the shape."""
+    pattern = re.compile(shape["pattern"], re.ASCII)
+    for text in ("!", " ", "\u0100", "\x00"):
+        text *= max(shape.get("min", 1), 1)
+        if not pattern.fullmatch(text):
+            return text
+    raise AssertionError(f"no text breaks {shape['pattern']}")
+
+
+def violations(shape_name, path):
+    """(value, path in the message, text of the constraint, form) for each constraint of a shape.
+
+    `form` is how the value is shown: `echo`, `hidden`, `null` or `list`; `twice` is `echo` where a
+    second constraint is broken too.
+    """
+    shape = SHAPES[shape_name]
+    kind = shape["type"]
+    hidden = "hidden" if kind == "blob" or shape.get("sensitive") else "echo"
+    low, high = shape.get("min"), shape.get("max")
+
+    def of_length(n):
+        return b64(b"x" * n) if kind == "blob" else "a" * n
+
+    if kind in ("string", "blob"):
+        # A text of the wrong length may break the pattern as well: two violations in one message.
+        pattern = re.compile(shape.get("pattern", ".*"))
+        for length, words in ((low and low - 1, "greater"), (high and high + 1, "less")):
+            if length is None or words == "greater" and not low:
+                continue
+            text = f"Member must have length {words} than or equal to {low if words == 'greater' else high}"
+            form = hidden if pattern.fullmatch("a" * length) else "twice"
+            yield of_length(length), path, text, form
+        if "pattern" in shape:
+            text = "Member must satisfy regular expression pattern: " + shape["pattern"]
+            yield unmatched(shape), path, text, hidden
+        if "enum" in shape:
+            yield "NO_SUCH_VALUE", path, "Member must satisfy enum value set: [", hidden
+    elif kind in ("integer", "long"):
+        if low is not None:
+            yield low - 1, path, f"Member must have value greater than or equal to {low}", hidden
+        if high is not None:
+            yield high + 1, path, f"Member must have value less than or equal to {high}", hidden
+    elif kind == "list":
+        member = shape["member"]["shape"]
+        if low:
+            yield (
+                [valid(member)] * (low - 1),
+                path,
+                f"Member must have length greater than or equal to {low}",
+                "list",
+            )
+        if high is not None:
+            yield (
+                [valid(member)] * (high + 1),
+                path,
+                f"Member must have length less than or equal to {high}",
+                "list",
+            )
+        if SHAPES[member]["type"] == "structure":
+            for value, where, text, form in violations(member, f"{path}.1.member"):
+                yield [value], where, text, form
+        else:
+            for value, _, text, _ in violations(member, path):
+                yield [value], path, f"Member must satisfy constraint: [{text}", "list"
+    elif kind == "map":
+        for part in ("key", "value"):
+            assert not {"min", "max", "pattern", "enum"} & set(SHAPES[shape[part]["shape"]]), (
+                f"{shape_name} has constraints that this test does not break"
+            )
+    elif kind == "structure":
+        prefix = path + "." if path else ""
+        whole = valid(shape_name)
+        for name in shape.get("required", []):
+            lacking = {k: v for k, v in whole.items() if k != name}
+            where = prefix + name[0].lower() + name[1:]
+            yield lacking, where, "Member must not be null", "null"
+            yield lacking | {name: None}, where, "Member must not be null", "null"
+        for name, member in shape["members"].items():
+            inner = violations(member["shape"], prefix + name[0].lower() + name[1:])
+            for value, where, text, form in inner:
+                yield whole | {name: value}, where, text, form
+
+
+def broken(request, answer, path, text, form):
+    """What is wrong with the answer to a request that breaks one constraint, or None."""
+    if answer.status != 400 or answer.kind() != "ValidationException":
+        return f"answered {answer}"
+    message = answer.message() or ""
+    head = {"twice": "2 validation errors detected: Value "}.get(
+        form, "1 validation error detected: Value "
+    )
+    if not message.startswith(head):
+        return f"another number of violations: {message[:300]}"
+    if f" at '{path}' failed to satisfy constraint: " not in message:
+        return f"path {path} missing: {message[:300]}"
+    if text not in message:
+        return f"text missing: {text!r} in {message[-300:]}"
+    shown = message.removeprefix(head)
+    expected = {"hidden": "at '", "null": "null at '", "list": "'[", "echo": "'", "twice": "'"}[
+        form
+    ]
+    if not shown.startswith(expected):
+        return f"value shown otherwise than {form}: {message[:200]}"
+    if "enum value set" in text and "enum value set: [" in message:
+        listed = set(message.split("enum value set: [", 1)[1].rstrip("]").split(", "))
+        known = [set(shape["enum"]) for shape in SHAPES.values() if "enum" in shape]
+        if not any(known_set - {"SM2"} <= listed <= known_set for known_set in known):
+            return f"no enum of the model: {sorted(listed)}"
+    return None
+
+
+def test_every_constraint_of_every_member(server, built):
+    account = support.new_account()
+    failures, passed, total, everything = [], 0, 0, 0
+    for operation in OPERATIONS:
+        shape = OPERATIONS[operation]["input"]["shape"]
+        for request, path, text, form in violations(shape, ""):
+            everything += 1
+            if operation not in built:
+                continue
+            total += 1
+            fault = broken(
+                request, server.post(operation, request, account=account), path, text, form
+            )
+            if fault is None:
+                passed += 1
+            else:
+                failures.append(f"{operation} {path} ({text[:60]}): {fault}")
+    print(f"\nconstraints {passed}/{total} of built operations; {everything} in the whole model")
+    assert total > 100
+    assert not failures, "\n".join(failures)
+
+
+def test_the_baseline_of_each_operation_is_valid(server, built):
+    """Otherwise a violation could be reported for the wrong reason."""
+    account = support.new_account()
+    for operation in built:
+        request = valid(OPERATIONS[operation]["input"]["shape"])
+        answer = server.post(operation, request, account=account)
+        message = "" if answer.status == 200 else answer.message() or ""
+        assert "validation error" not in message, (operation, request, answer)
+
+
+# Answers.
+
+
+def faults_of_value(value, shape_name, path, produced):
+    """Walks a JSON value along its shape; yields what does not fit, notes what is produced."""
+    shape = SHAPES[shape_name]
+    match shape["type"]:
+        case "structure":
+            if not isinstance(value, dict):
+                yield f"{path}: not an object"
+                return
+            for name, inner in value.items():
+                if name not in shape["members"]:
+                    yield f"{path}.{name}: unknown to the model"
+                    continue
+                if inner is None:
+                    yield f"{path}.{name}: null instead of absent"
+                    continue
+                produced.add(f"{shape_name}.{name}")
+                yield from faults_of_value(
+                    inner, shape["members"][name]["shape"], f"{path}.{name}", produced
+                )
+        case "list":
+            if not isinstance(value, list):
+                yield f"{path}: not a list"
+                return
+            for index, inner in enumerate(value):
+                yield from faults_of_value(
+                    inner, shape["member"]["shape"], f"{path}[{index}]", produced
+                )
+        case "blob":
+            try:
+                base64.b64decode(value, validate=True)
+            except (ValueError, TypeError):
+                yield f"{path}: no base64"
+        case "string":
+            if not isinstance(value, str):
+                yield f"{path}: not a string"
+            elif "enum" in shape and value not in shape["enum"]:
+                yield f"{path}: {value} is not in the enum"
+        case "timestamp":
+            if not isinstance(value, float | int) or isinstance(value, bool):
+                yield f"{path}: no number"
+        case "integer" | "long":
+            if type(value) is not int:
+                yield f"{path}: no integer"
+        case "boolean":
+            if not isinstance(value, bool):
+                yield f"{path}: no boolean"
+
+
+def expected_members(shape_name, seen=None):
+    """Every member of an output shape and of the structures within."""
+    seen = seen if seen is not None else set()
+    shape = SHAPES[shape_name]
+    if shape["type"] == "list":
+        yield from expected_members(shape["member"]["shape"], seen)
+    if shape["type"] != "structure" or shape_name in seen:
+        return
+    seen.add(shape_name)
+    for name, member in shape["members"].items():
+        yield f"{shape_name}.{name}"
+        yield from expected_members(member["shape"], seen)
+
+
+def is_due(operation, output, member):
+    owner, name = member.split(".")
+    names = {name, f"{name}:{operation}", member, f"{member}:{operation}"}
+    if owner == output:
+        return not names & set(NOT_DUE)
+    return not {member, f"{member}:{operation}"} & set(NOT_DUE) and not owner.startswith("Xks")
+
+
+def scenario_requests(kms, account):
+    """For each operation of this release, requests that succeed; in an order that works."""
+    keys = [create(kms) for _ in range(3)]
+    key, doomed, other = (key["KeyId"] for key in keys)
+    blob = b64(kms.encrypt(KeyId=key, Plaintext=b"p")["CiphertextBlob"])
+    policy = json.dumps({"Version": "2012-10-17", "Statement": {
+        "Effect": "Allow", "Principal": "*", "Action": "kms:*", "Resource": "*"}})  # fmt: skip
+    wrapped = {"KeyId": key}
+    tags = [{"TagKey": f"k{n}", "TagValue": "v"} for n in range(3)]
+    return {
+        "CreateKey": [{}, {"MultiRegion": True}, {"Origin": "EXTERNAL"}],
+        "CreateAlias": [{"AliasName": f"alias/{n}", "TargetKeyId": key} for n in "ab"],
+        "UpdateAlias": [{"AliasName": "alias/a", "TargetKeyId": other}],
+        "ListAliases": [{}, {"Limit": 1}, {"KeyId": other}],
+        "ListKeys": [{}, {"Limit": 1}],
+        "TagResource": [wrapped | {"Tags": tags}],
+        "ListResourceTags": [wrapped, wrapped | {"Limit": 1}],
+        "UntagResource": [wrapped | {"TagKeys": ["k0"]}],
+        "UpdateKeyDescription": [wrapped | {"Description": "d"}],
+        "PutKeyPolicy": [wrapped | {"Policy": policy}],
+        "GetKeyPolicy": [wrapped],
+        "ListKeyPolicies": [wrapped],
+        "Encrypt": [wrapped | {"Plaintext": "cA=="}],
+        "Decrypt": [{"CiphertextBlob": blob}],
+        "ReEncrypt": [{"CiphertextBlob": blob, "DestinationKeyId": other}],
+        "GenerateDataKey": [wrapped | {"KeySpec": "AES_256"}],
+        "GenerateDataKeyWithoutPlaintext": [wrapped | {"NumberOfBytes": 5}],
+        "GenerateDataKeyPair": [wrapped | {"KeyPairSpec": "ECC_NIST_P256"}],
+        "GenerateDataKeyPairWithoutPlaintext": [wrapped | {"KeyPairSpec": "ECC_NIST_P256"}],
+        "GenerateRandom": [{"NumberOfBytes": 8}],
+        "DisableKey": [wrapped],
+        "EnableKey": [wrapped],
+        "ScheduleKeyDeletion": [{"KeyId": doomed, "PendingWindowInDays": 7}],
+        "DescribeKey": [
+            wrapped, {"KeyId": doomed}, {"KeyId": create(kms, MultiRegion=True)["KeyId"]},
+        ],
+        "CancelKeyDeletion": [{"KeyId": doomed}],
+        "DeleteAlias": [{"AliasName": "alias/b"}],
+    }  # fmt: skip
+
+
+SCENARIO = [
+    "CreateKey", "CreateAlias", "UpdateAlias", "ListAliases", "ListKeys", "TagResource",
+    "ListResourceTags", "UntagResource", "UpdateKeyDescription", "PutKeyPolicy", "GetKeyPolicy",
+    "ListKeyPolicies", "Encrypt", "Decrypt", "ReEncrypt", "GenerateDataKey",
+    "GenerateDataKeyWithoutPlaintext", "GenerateDataKeyPair", "GenerateDataKeyPairWithoutPlaintext",
+    "GenerateRandom", "DisableKey", "EnableKey", "ScheduleKeyDeletion", "DescribeKey",
+    "CancelKeyDeletion", "DeleteAlias",
+]  # fmt: skip
+
+
+def test_every_member_of_every_answer(server, built):
+    account = support.new_account()
+    requests = scenario_requests(server.client(account), account)
+    assert list(requests) == SCENARIO
+    missing = set(built) - set(requests)
+    assert not missing, f"operations without a request here: {missing}"
+    faults, passed, total = [], 0, 0
+    for operation in requests:
+        produced = set()
+        output = OPERATIONS[operation].get("output", {}).get("shape")
+        for request in requests[operation]:
+            answer = server.post(operation, request, account=account)
+            assert answer.status == 200, (operation, request, answer)
+            if output is None:
+                assert answer.body == b"", operation
+                continue
+            faults += faults_of_value(answer.json(), output, operation, produced)
+        for member in expected_members(output) if output else ():
+            if is_due(operation, output, member):
+                total += 1
+                passed += member in produced
+                if member not in produced:
+                    faults.append(f"{operation}: {member} was never produced")
+    print(f"\nresponse members {passed}/{total}")
+    assert total > 60
+    assert not faults, "\n".join(faults)
+
+
+# Error codes.
+
+
+def provocations(kms, account):
+    """Requests that many operations refuse, each for a reason of its own."""
+    disabled, doomed, external = create(kms), create(kms), create(kms, Origin="EXTERNAL")
+    kms.disable_key(KeyId=disabled["KeyId"])
+    kms.schedule_key_deletion(KeyId=doomed["KeyId"])
+    names = [ABSENT_KEY, "nonsense", "alias/none", "arn:aws:kms", disabled["KeyId"], doomed["Arn"],
+             external["KeyId"], support.key_arn("999999999999", ABSENT_KEY),
+             support.key_arn(account, ABSENT_KEY, "eu-west-1")]  # fmt: skip
+    for name in names:
+        yield {"KeyId": name, "TargetKeyId": name, "SourceKeyId": name, "DestinationKeyId": name}
+    yield {"KeyId": disabled["KeyId"], "GrantTokens": ["unknown"]}
+    yield {"Marker": "nonsense"}
+    yield {"Tags": [{"TagKey": "aws:x", "TagValue": ""}]}
+    yield {"Policy": "nonsense"}
+    yield {"AliasName": "alias/aws/x"}
+    yield {"AliasName": "nonsense"}
+    yield {"CiphertextBlob": b64(b"nonsense" * 20)}
+    yield {"PendingWindowInDays": 3}
+    yield {"KeyPairSpec": "SM2"}
+
+
+def test_error_codes_are_modelled(server, built):
+    account = support.new_account()
+    kms = server.client(account)
+    faults, seen = [], set()
+    for provocation in provocations(kms, account):
+        for operation in built:
+            shape = SHAPES[OPERATIONS[operation]["input"]["shape"]]
+            sent = valid(OPERATIONS[operation]["input"]["shape"])
+            sent |= {k: v for k, v in provocation.items() if k in shape["members"]}
+            answer = server.post(operation, sent, account=account)
+            if answer.status == 200:
+                continue
+            assert answer.status == 400, (operation, sent, answer)
+            modelled = {error["shape"] for error in OPERATIONS[operation].get("errors", [])}
+            seen.add(answer.kind())
+            if answer.kind() not in modelled | COMMON | EVERYWHERE:
+                faults.append(f"{operation} {sent}: {answer}")
+    assert {"NotFoundException", "KMSInvalidStateException", "AccessDeniedException"} <= seen
+    assert not faults, "\n".join(faults)
+
+
+def test_operations_not_built_refuse_by_name(server, built):
+    for operation in set(OPERATIONS) - set(built):
+        answer = server.post(operation, valid(OPERATIONS[operation]["input"]["shape"]))
+        assert (answer.status, answer.kind()) == (400, "UnsupportedOperationException")
+        assert set(answer.json()) == {"__type", "message"}
+        assert operation in answer.message()
