@@ -10,7 +10,6 @@ use serde::Deserialize;
 /// body per stream, for no longer than the sum of the timeouts.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
 #[serde(default, deny_unknown_fields)]
-#[non_exhaustive]
 pub struct Limits {
     /// The largest request body, in bytes. Larger ones get `RequestEntityTooLargeException`. The largest
     /// legal KMS request carries a policy of 128 KiB or an attestation document of 256 KiB in base64.

@@ -182,7 +182,7 @@ mod tests {
             r#"keystead_request_duration_seconds_count{operation="Encrypt"} 1"#,
             "keystead_panics_total 0",
             "keystead_connections 0",
-            "store_commits_total 5",
+            "keystead_store_commits_total 5",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} is missing in:\n{text}");
         }

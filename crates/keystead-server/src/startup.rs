@@ -80,26 +80,14 @@ pub(crate) fn samples(store: Arc<dyn Store>) -> Samples {
         let counted = store.statistics();
         let memory = arena::status();
         vec![
-            Sample::Counter(
-                "keystead_store_commits",
-                "Commits that changed something",
-                counted.commits,
-            ),
-            Sample::Counter(
-                "keystead_store_groups",
-                "Groups of commits synced together",
-                counted.groups,
-            ),
-            Sample::Counter(
-                "keystead_store_conflicts",
-                "Commits refused by a guard",
-                counted.conflicts,
-            ),
-            Sample::Counter("keystead_store_failures", "Commits that failed", counted.failures),
-            Sample::Counter("keystead_store_reads", "Records read", counted.reads),
-            Sample::Counter("keystead_store_scans", "Ranges read", counted.scans),
+            Sample::Counter("store_commits", "Commits that changed something", counted.commits),
+            Sample::Counter("store_groups", "Groups of commits synced together", counted.groups),
+            Sample::Counter("store_conflicts", "Commits refused by a guard", counted.conflicts),
+            Sample::Counter("store_failures", "Commits that failed", counted.failures),
+            Sample::Counter("store_reads", "Records read", counted.reads),
+            Sample::Counter("store_scans", "Ranges read", counted.scans),
             Sample::Gauge(
-                "keystead_key_memory_bytes",
+                "key_memory_bytes",
                 "Memory set apart for long-lived keys, in use",
                 (memory.roots.used + memory.keys.used) as u64,
             ),

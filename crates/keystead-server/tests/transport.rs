@@ -16,6 +16,7 @@ use rustls::{ClientConfig, RootCertStore};
 use support::{PATIENCE, Stand, call, closed, connect, listen, receive, send};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -23,12 +24,21 @@ use tokio_rustls::client::TlsStream;
 type Sender = hyper::client::conn::http2::SendRequest<Full<Bytes>>;
 
 async fn http2(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Sender {
+    http2_to_the_end(stream).await.0
+}
+
+/// With a task that ends when the connection does.
+async fn http2_to_the_end(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+) -> (Sender, JoinHandle<()>) {
     let (sender, connection) =
         hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
             .await
             .unwrap();
-    tokio::spawn(connection);
-    sender
+    let ended = tokio::spawn(async move {
+        let _ = connection.await;
+    });
+    (sender, ended)
 }
 
 async fn post(sender: &mut Sender, target: &str, body: Vec<u8>) -> (u16, String) {
@@ -80,16 +90,11 @@ async fn streams_of_one_connection_do_not_wait_for_each_other() {
 async fn an_idle_http2_connection_is_told_to_go() {
     let limits = Limits { header_timeout_ms: 50, idle_timeout_ms: 500, ..Limits::default() };
     let (server, _) = listen(limits).await;
-    let mut sender = http2(connect(server.address).await).await;
+    let (mut sender, ended) = http2_to_the_end(connect(server.address).await).await;
     post(&mut sender, "x", Vec::new()).await;
     let begun = std::time::Instant::now();
-    timeout(PATIENCE, async {
-        while !sender.is_closed() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    })
-    .await
-    .unwrap();
+    timeout(PATIENCE, ended).await.unwrap().unwrap();
+    assert!(sender.is_closed());
     assert!(begun.elapsed() >= Duration::from_millis(400), "{:?}", begun.elapsed());
 }
 

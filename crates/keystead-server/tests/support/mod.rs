@@ -1,5 +1,5 @@
 //! A stand-in for the service, and a client that can misbehave.
-#![allow(dead_code, reason = "each test program uses a part of it")]
+#![allow(dead_code, unreachable_pub, reason = "each test program uses a part of it")]
 
 use std::net::SocketAddr;
 use std::sync::Arc;
