@@ -168,9 +168,9 @@ mod tests {
         Pulse::new(&Limits { header_timeout_ms: 10, idle_timeout_ms: 1000, ..Limits::default() })
     }
 
-    fn patience(pulse: &Pulse) -> Option<u64> {
+    fn patience(pulse: &Pulse) -> Option<u128> {
         let began = pulse.born + Duration::from_millis(pulse.since.load(Relaxed));
-        pulse.deadline().map(|deadline| (deadline - began).as_millis() as u64)
+        pulse.deadline().map(|deadline| (deadline - began).as_millis())
     }
 
     #[test]
