@@ -23,7 +23,8 @@ pub(crate) enum BodyError {
 
 /// A whole request body.
 pub(crate) enum RequestBody {
-    /// It came in one frame and lies where hyper read it: nothing was copied.
+    /// It came in one frame and lies where hyper read it: nothing was copied. That memory is the read
+    /// buffer of the connection; the allocator of the program wipes it when the buffer is let go.
     Frame(Bytes),
     /// It came in pieces.
     Joined(Zeroizing<Vec<u8>>),

@@ -50,7 +50,7 @@ pub(crate) async fn serve<A: Answerer>(
             Ok(permit) => permit,
             Err(_) => {
                 metrics.accept_pauses.inc();
-                tracing::warn!("connection limit reached, new connections wait");
+                tracing::debug!("connection limit reached, new connections wait");
                 tokio::select! {
                     permit = Arc::clone(&room).acquire_owned() => match permit {
                         Ok(permit) => permit,

@@ -112,11 +112,14 @@ fn dev(flags: Flags) -> anyhow::Result<()> {
     for failure in keystead_crypto::harden_process().failures {
         tracing::warn!(what = failure.what, error = %failure.source, "process not hardened in full");
     }
-    tokio::runtime::Builder::new_multi_thread()
+    let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
-        .context("cannot start the runtime")?
-        .block_on(serve(config))
+        .context("cannot start the runtime")?;
+    let result = runtime.block_on(serve(config));
+    // Whatever deserved waiting for has been waited for: an RSA key still being made does not.
+    runtime.shutdown_background();
+    result
 }
 
 async fn serve(config: Config) -> anyhow::Result<()> {

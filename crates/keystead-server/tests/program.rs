@@ -143,6 +143,30 @@ async fn ready_serving_and_stopped_by_a_signal() {
 }
 
 #[tokio::test]
+async fn a_second_signal_does_not_wait_for_requests() {
+    let folder = tempfile::tempdir().unwrap();
+    let dev = Dev::spawn(dev_in(folder.path()));
+    let mut unfinished = connect(dev.api).await;
+    send(
+        &mut unfinished,
+        "POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 9\r\n\r\n",
+    )
+    .await;
+    // That the server asks for the body shows that the request is in flight.
+    assert_eq!(receive(&mut unfinished).await.status, 100);
+    dev.signal("-TERM");
+    while tokio::net::TcpStream::connect(dev.api).await.is_ok() {
+        tokio::task::yield_now().await;
+    }
+    let ready = request(dev.admin, "GET /readyz", "").await;
+    assert_eq!((ready.status, ready.body.as_str()), (503, "shutting down\n"));
+    assert_eq!(request(dev.admin, "GET /livez", "").await.status, 200);
+    dev.signal("-TERM");
+    closed(&mut unfinished).await;
+    assert_eq!(dev.wait(), 1);
+}
+
+#[tokio::test]
 async fn the_clock_moves_and_takes_keys_past_their_date_along() {
     let folder = tempfile::tempdir().unwrap();
     let dev = Dev::spawn(dev_in(folder.path()));
