@@ -143,6 +143,41 @@ async fn ready_serving_and_stopped_by_a_signal() {
 }
 
 #[tokio::test]
+async fn a_passphrase_takes_the_place_of_the_root_key_file() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let folder = tempfile::tempdir().unwrap();
+    let passphrase = folder.path().join("passphrase");
+    std::fs::write(&passphrase, "correct horse\n").unwrap();
+    std::fs::set_permissions(&passphrase, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let sealed = || {
+        let mut command = dev_in(folder.path());
+        command.env("KEYSTEAD_ROOT_PASSPHRASE_FILE", &passphrase);
+        command
+    };
+    let dev = Dev::spawn(sealed());
+    assert!(dev.ready.contains("sealed by the passphrase"), "{}", dev.ready);
+    kms(&dev, "CreateKey", "{}").await;
+    drop(dev);
+    assert!(!folder.path().join("data.root-key").exists());
+    let again = Dev::spawn(sealed());
+    assert!(kms(&again, "ListKeys", "{}").await.body.contains("KeyId"));
+    drop(again);
+
+    std::fs::write(&passphrase, "wrong horse\n").unwrap();
+    let (code, _, errors) = output(sealed());
+    assert_eq!(code, 1);
+    assert!(
+        errors.lines().last().unwrap().starts_with("keystead: cannot open the keys"),
+        "{errors}"
+    );
+    assert!(!errors.contains("wrong horse"));
+    // And a plain start does not make a root key for a store that has none of that kind.
+    assert_eq!(output(dev_in(folder.path())).0, 1);
+    assert!(!folder.path().join("data.root-key").exists());
+}
+
+#[tokio::test]
 async fn a_second_signal_does_not_wait_for_requests() {
     let folder = tempfile::tempdir().unwrap();
     let dev = Dev::spawn(dev_in(folder.path()));
