@@ -90,6 +90,17 @@ pub struct Flags {
     log_format: Option<LogFormat>,
 }
 
+impl Flags {
+    /// Flags that say where a store and its root key are, and nothing else.
+    pub(crate) fn of_store(
+        data_dir: Option<PathBuf>,
+        root_key_file: Option<PathBuf>,
+        root_passphrase_file: Option<PathBuf>,
+    ) -> Self {
+        Self { data_dir, root_key_file, root_passphrase_file, ..Self::default() }
+    }
+}
+
 /// Why the settings cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

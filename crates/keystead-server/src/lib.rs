@@ -27,6 +27,7 @@ mod http;
 mod limits;
 mod listener;
 mod logging;
+pub mod maintenance;
 mod metrics;
 mod pulse;
 mod reply;

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
+use keystead_server::maintenance::{NewPlace, Place};
 use keystead_server::{Config, ConfigError, Flags, default_data_dir};
 use keystead_store::embedded;
 use tokio::signal::unix::{SignalKind, signal};
@@ -49,8 +50,36 @@ enum Command {
         #[arg(long, env = "KEYSTEAD_DATA_DIR", value_name = "DIR")]
         data_dir: Option<PathBuf>,
     },
+    /// The key that wraps the key material of all KMS keys
+    DomainKey {
+        #[command(subcommand)]
+        command: DomainKeyCommand,
+    },
+    /// The key that wraps the domain keys
+    RootKey {
+        #[command(subcommand)]
+        command: RootKeyCommand,
+    },
     /// Print the version
     Version,
+}
+
+#[derive(Subcommand)]
+enum DomainKeyCommand {
+    /// Make a new domain key, wrap all key material under it, destroy the older ones; the server
+    /// must be stopped
+    Rotate(Place),
+}
+
+#[derive(Subcommand)]
+enum RootKeyCommand {
+    /// Put the store under another root key or passphrase; the server must be stopped
+    Rewrap {
+        #[command(flatten)]
+        place: Place,
+        #[command(flatten)]
+        new: NewPlace,
+    },
 }
 
 fn main() -> ExitCode {
@@ -98,6 +127,21 @@ fn run(command: Command) -> anyhow::Result<()> {
             print(&format!("restored into {}; start it with its root key\n", data_dir.display()));
             Ok(())
         }
+        Command::DomainKey { command: DomainKeyCommand::Rotate(place) } => {
+            let rotation = block_on(keystead_server::maintenance::rotate(&place))?;
+            print(&format!(
+                "domain key epoch {} made; {} key materials wrapped anew; {} older epochs destroyed\n",
+                rotation.epoch, rotation.rewrapped, rotation.destroyed
+            ));
+            Ok(())
+        }
+        Command::RootKey { command: RootKeyCommand::Rewrap { place, new } } => {
+            block_on(keystead_server::maintenance::rewrap(&place, &new))?;
+            print(
+                "the store is under the new root key; the old one still opens backups made before\n",
+            );
+            Ok(())
+        }
         Command::Version => {
             print(&format!("keystead {}\n", env!("CARGO_PKG_VERSION")));
             Ok(())
@@ -120,6 +164,16 @@ fn dev(flags: Flags) -> anyhow::Result<()> {
     // Whatever deserved waiting for has been waited for: an RSA key still being made does not.
     runtime.shutdown_background();
     result
+}
+
+/// Runs a command that works on a store, in a process as hard as the server's.
+fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    keystead_crypto::harden_process();
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?
+        .block_on(work)
 }
 
 async fn serve(config: Config) -> anyhow::Result<()> {

@@ -64,7 +64,10 @@ mod tests {
         assert!(name("alias/a/b_-/").is_ok());
         assert_eq!(name("alias/aws/s3").unwrap_err().type_name(), "NotAuthorizedException");
         let colon = name("alias/my:alias").unwrap_err();
-        assert_eq!(colon.message(), Some("alias/my:alias contains invalid characters for an alias"));
+        assert_eq!(
+            colon.message(),
+            Some("alias/my:alias contains invalid characters for an alias")
+        );
         assert!(name("my-alias").unwrap_err().message().unwrap().starts_with("Alias must start"));
         assert!(name("alias/").is_err());
     }

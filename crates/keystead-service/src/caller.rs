@@ -1,7 +1,5 @@
 //! Who calls: the proof that step 2 of the road was taken.
 
-use std::net::IpAddr;
-
 use http::HeaderMap;
 use keystead_model::{AccountId, Region, root_arn};
 use keystead_sigv4::{Authorization, TERMINATOR};
@@ -13,7 +11,6 @@ use crate::error::{Error, Result};
 pub(crate) struct Caller {
     account: AccountId,
     region: Region,
-    source: IpAddr,
 }
 
 /// The account of access keys that name none.
@@ -26,7 +23,7 @@ impl Caller {
     /// # Errors
     /// MissingAuthenticationTokenException, IncompleteSignatureException or
     /// InvalidSignatureException (behaviour.md 5.4).
-    pub(crate) fn authenticate(headers: &HeaderMap, source: IpAddr) -> Result<Self> {
+    pub(crate) fn authenticate(headers: &HeaderMap) -> Result<Self> {
         let authorization =
             Authorization::from_headers(headers).map_err(|error| Error::unsigned(&error))?;
         let scope_region = authorization.region;
@@ -43,7 +40,7 @@ impl Caller {
             .parse::<AccountId>()
             .or_else(|_| NOBODY.parse())
             .map_err(|_| Error::internal("the account of nameless callers"))?;
-        Ok(Self { account, region, source })
+        Ok(Self { account, region })
     }
 
     /// The account whose principal calls.
@@ -54,11 +51,6 @@ impl Caller {
     /// The Region the request was signed for, hence the world it acts in.
     pub(crate) fn region(&self) -> &Region {
         &self.region
-    }
-
-    /// Where the request came from.
-    pub(crate) fn source(&self) -> IpAddr {
-        self.source
     }
 
     /// The principal as error texts and policies name it.

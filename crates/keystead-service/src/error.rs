@@ -113,7 +113,9 @@ impl Error {
     pub(crate) fn scope_terminator(found: &str) -> Self {
         Self::client(
             "InvalidSignatureException",
-            format!("Credential should be scoped with a valid terminator: 'aws4_request', not '{found}'."),
+            format!(
+                "Credential should be scoped with a valid terminator: 'aws4_request', not '{found}'."
+            ),
         )
     }
 
@@ -150,10 +152,7 @@ impl Error {
     }
 
     pub(crate) fn invalid_marker(marker: &str) -> Self {
-        Self::client(
-            "InvalidMarkerException",
-            format!("Could not deserialize marker '{marker}'"),
-        )
+        Self::client("InvalidMarkerException", format!("Could not deserialize marker '{marker}'"))
     }
 
     pub(crate) fn invalid_grant_token() -> Self {

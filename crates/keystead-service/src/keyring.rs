@@ -158,8 +158,7 @@ impl Keyring {
             Root::Key(root) => (root, None),
             Root::Passphrase(passphrase) => {
                 let root = RootKey::generate()?;
-                let slot =
-                    root.to_passphrase_slot(passphrase.expose(), &Argon2Cost::default())?;
+                let slot = root.to_passphrase_slot(passphrase.expose(), &Argon2Cost::default())?;
                 (root, Some(hex::encode(slot)))
             }
         };
@@ -184,11 +183,7 @@ impl Keyring {
         Ok(Self { domain: RwLock::new(domain), record_key })
     }
 
-    async fn unlock(
-        store: &dyn Store,
-        root: &RootKey,
-        header: &Header,
-    ) -> Result<Self, OpenError> {
+    async fn unlock(store: &dyn Store, root: &RootKey, header: &Header) -> Result<Self, OpenError> {
         let domain = domain_keys(store, root, header).await?;
         let wrapped = store
             .read(paths::RECORD_KEY)

@@ -159,8 +159,7 @@ impl Keys {
         let path = paths::material(record.account, record.id, id);
         let generation = self.generation(&path);
         let Some(found) = self.store.read(&path).await? else { return Ok(None) };
-        let material =
-            Arc::new(keyring.unwrap(record, id, &found.value).map_err(Error::internal)?);
+        let material = Arc::new(keyring.unwrap(record, id, &found.value).map_err(Error::internal)?);
         if current {
             // Two requests may race here; both have the same material.
             let _ = entry.material.set(Arc::clone(&material));

@@ -114,8 +114,8 @@ pub(crate) struct Demand<'t> {
 pub(crate) enum Resource<'t> {
     /// A key.
     Key(&'t Arc<KeyEntry>),
-    /// An alias of the caller's account.
-    Alias(&'t AliasName),
+    /// An alias, which is always of the caller's account.
+    Alias,
 }
 
 /// What a request acts on.
@@ -225,7 +225,7 @@ pub(crate) struct Aliased {
 impl Target for Aliased {
     fn demands(&self, facts: &Facts) -> [Option<Demand<'_>>; 3] {
         let action = facts.name.as_str();
-        let alias = Demand { action, resource: Some(Resource::Alias(&self.name)), used: false };
+        let alias = Demand { action, resource: Some(Resource::Alias), used: false };
         let present = self.present.as_ref().and_then(|key| on_key(action, key));
         [
             Some(alias),

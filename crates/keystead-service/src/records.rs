@@ -6,9 +6,7 @@
 //! releases can share a store.
 
 use keystead_crypto::RecordKey;
-use keystead_model::{
-    AccountId, KeyId, KeyMaterialId, KeySpec, KeyUsageType, OriginType, Region,
-};
+use keystead_model::{AccountId, KeyId, KeyMaterialId, KeySpec, KeyUsageType, OriginType, Region};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -45,8 +43,7 @@ pub fn encode<T: Serialize>(
     path: &[u8],
     record: &T,
 ) -> Result<Vec<u8>, RecordError> {
-    let json =
-        serde_json::to_vec(record).map_err(|error| RecordError::Shape(name(path), error))?;
+    let json = serde_json::to_vec(record).map_err(|error| RecordError::Shape(name(path), error))?;
     let mut bytes = Vec::with_capacity(1 + TAG + json.len());
     bytes.push(FORMAT);
     bytes.extend_from_slice(&key.tag(path, &json));
@@ -63,13 +60,11 @@ pub fn decode<T: DeserializeOwned>(
     path: &[u8],
     bytes: &[u8],
 ) -> Result<T, RecordError> {
-    let (&format, rest) =
-        bytes.split_first().ok_or_else(|| RecordError::Damaged(name(path)))?;
+    let (&format, rest) = bytes.split_first().ok_or_else(|| RecordError::Damaged(name(path)))?;
     if format != FORMAT {
         return Err(RecordError::Newer(name(path), format));
     }
-    let (tag, json) =
-        rest.split_at_checked(TAG).ok_or_else(|| RecordError::Damaged(name(path)))?;
+    let (tag, json) = rest.split_at_checked(TAG).ok_or_else(|| RecordError::Damaged(name(path)))?;
     if !key.verify(path, json, tag) {
         return Err(RecordError::Damaged(name(path)));
     }
@@ -232,11 +227,16 @@ mod text {
 
     use serde::{Deserialize, Deserializer, Serializer, de};
 
-    pub(super) fn serialize<T: Display, S: Serializer>(value: &T, to: S) -> Result<S::Ok, S::Error> {
+    pub(super) fn serialize<T: Display, S: Serializer>(
+        value: &T,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
         to.collect_str(value)
     }
 
-    pub(super) fn deserialize<'de, T: FromStr, D: Deserializer<'de>>(from: D) -> Result<T, D::Error> {
+    pub(super) fn deserialize<'de, T: FromStr, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<T, D::Error> {
         let text = String::deserialize(from)?;
         text.parse().map_err(|_| de::Error::custom("not an identifier"))
     }

@@ -67,8 +67,7 @@ impl Service {
     }
 
     async fn aliased_key(&self, caller: &Caller, name: &str) -> Result<Arc<KeyEntry>> {
-        let missing =
-            || Error::no_such_alias(&alias_arn(caller.region(), &caller.account(), name));
+        let missing = || Error::no_such_alias(&alias_arn(caller.region(), &caller.account(), name));
         let name = name.parse::<AliasName>().map_err(|_| missing())?;
         self.alias_target(caller, &name).await?.ok_or_else(missing)
     }

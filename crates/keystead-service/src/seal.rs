@@ -129,18 +129,14 @@ pub(crate) fn context(given: Option<&EncryptionContextMap>) -> Result<Encryption
     if characters > CONTEXT_CHARACTERS {
         return Err(Error::invalid_encryption_context());
     }
-    EncryptionContext::from_pairs(pairs.iter())
-        .map_err(|_| Error::invalid_encryption_context())
+    EncryptionContext::from_pairs(pairs.iter()).map_err(|_| Error::invalid_encryption_context())
 }
 
 /// Refuses an algorithm that the key's spec does not have; absent means SYMMETRIC_DEFAULT.
 ///
 /// # Errors
 /// InvalidKeyUsageException.
-pub(crate) fn algorithm_fits(
-    key: &KeyEntry,
-    given: Option<EncryptionAlgorithmSpec>,
-) -> Result<()> {
+pub(crate) fn algorithm_fits(key: &KeyEntry, given: Option<EncryptionAlgorithmSpec>) -> Result<()> {
     let algorithm = given.unwrap_or(EncryptionAlgorithmSpec::SymmetricDefault);
     let spec = key.record.spec;
     if !specs::encryption_algorithms(spec).contains(&algorithm) {

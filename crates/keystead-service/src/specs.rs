@@ -32,9 +32,7 @@ pub(crate) fn encryption_algorithms(spec: KeySpec) -> &'static [EncryptionAlgori
     use EncryptionAlgorithmSpec::*;
     match spec {
         KeySpec::SymmetricDefault => &[SymmetricDefault],
-        KeySpec::Rsa2048 | KeySpec::Rsa3072 | KeySpec::Rsa4096 => {
-            &[RsaesOaepSha1, RsaesOaepSha256]
-        }
+        KeySpec::Rsa2048 | KeySpec::Rsa3072 | KeySpec::Rsa4096 => &[RsaesOaepSha1, RsaesOaepSha256],
         KeySpec::Sm2 => &[Sm2pke],
         _ => &[],
     }

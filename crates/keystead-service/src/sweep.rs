@@ -25,10 +25,8 @@ impl Service {
     pub async fn sweep(&self) -> std::result::Result<u64, Error> {
         let mut destroyed = 0;
         self.bury().await?;
-        let range = KeyRange {
-            start: paths::DUE.to_vec(),
-            end: Some(paths::due_after(self.clock.now())),
-        };
+        let range =
+            KeyRange { start: paths::DUE.to_vec(), end: Some(paths::due_after(self.clock.now())) };
         loop {
             let page = self.store.scan(range.clone(), PAGE).await?;
             if page.is_empty() {

@@ -39,8 +39,8 @@ impl Operation for GenerateRandom {
         _: Usable<Nothing>,
         input: &Self::Input,
     ) -> Result<Self::Output> {
-        let length = usize::try_from(input.number_of_bytes.unwrap_or_default())
-            .map_err(Error::internal)?;
+        let length =
+            usize::try_from(input.number_of_bytes.unwrap_or_default()).map_err(Error::internal)?;
         let random = Secret::random(length)?;
         Ok(GenerateRandomResponse {
             plaintext: Some(Blob::from(random.into_zeroizing())),

@@ -43,9 +43,6 @@ impl Operation for GetKeyPolicy {
             records::decode(service.keyring.record_key(), &path, &found.value)
                 .map_err(Error::internal)?;
         let text = keystead_policy::pretty(&policy.text).map_err(Error::internal)?;
-        Ok(GetKeyPolicyResponse {
-            policy: Some(text),
-            policy_name: Some(key_policy::NAME.into()),
-        })
+        Ok(GetKeyPolicyResponse { policy: Some(text), policy_name: Some(key_policy::NAME.into()) })
     }
 }

@@ -32,12 +32,7 @@ impl Operation for ListKeyPolicies {
         service.key(caller, &input.key_id, &Self::FACTS).await.map(Key)
     }
 
-    async fn act(
-        _: &Service,
-        _: &Caller,
-        _: Usable<Key>,
-        _: &Self::Input,
-    ) -> Result<Self::Output> {
+    async fn act(_: &Service, _: &Caller, _: Usable<Key>, _: &Self::Input) -> Result<Self::Output> {
         Ok(ListKeyPoliciesResponse {
             policy_names: Some(vec![key_policy::NAME.into()]),
             next_marker: None,
