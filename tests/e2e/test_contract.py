@@ -201,6 +201,10 @@ def broken(request, answer, path, text, form):
         return f"another number of violations: {message[:300]}"
     if f" at '{path}' failed to satisfy constraint: " not in message:
         return f"path {path} missing: {message[:300]}"
+    # Of a simple list all constraints of its member are told, in one bracket and no stated order.
+    bracket = "Member must satisfy constraint: ["
+    if text.startswith(bracket) and bracket in message:
+        text = text.removeprefix(bracket)
     if text not in message:
         return f"text missing: {text!r} in {message[-300:]}"
     shown = message.removeprefix(head)
@@ -246,6 +250,11 @@ def test_the_baseline_of_each_operation_is_valid(server, built):
         request = valid(OPERATIONS[operation]["input"]["shape"])
         answer = server.post(operation, request, account=account)
         message = "" if answer.status == 200 else answer.message() or ""
+        if "CiphertextBlob" in SHAPES[OPERATIONS[operation]["input"]["shape"]]["members"]:
+            # Required but for one kind of dry run, which the model does not say.
+            missing = "Value null at 'ciphertextBlob' failed to satisfy constraint: Member must not"
+            assert "validation error" not in message or missing in message
+            continue
         assert "validation error" not in message, (operation, request, answer)
 
 

@@ -168,7 +168,8 @@ fn dev(flags: Flags) -> anyhow::Result<()> {
 
 /// Runs a command that works on a store, in a process as hard as the server's.
 fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
-    keystead_crypto::harden_process();
+    // What could not be hardened was told when the server started; a command is short-lived.
+    let _ = keystead_crypto::harden_process();
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

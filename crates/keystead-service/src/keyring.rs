@@ -20,6 +20,7 @@ use serde_json::{Map, Value};
 
 use crate::paths;
 use crate::records::{self, KeyRecord, RecordError, ReferenceRecord};
+use crate::sweep;
 
 /// The newest store format this release reads and the one it writes.
 pub const STORE_FORMAT: u32 = 1;
@@ -304,6 +305,8 @@ pub async fn rotate_domain_key(store: &dyn Store, root: Root) -> Result<Rotation
     let root = root_key(&header, root)?;
     let mut domain = domain_keys(store, &root, &header).await?;
     let record_key = Keyring::unlock(store, &root, &header).await?.record_key;
+    // Material of deleted keys has no key record to be wrapped by, and is to be gone anyway.
+    sweep::bury(store, &record_key).await.map_err(|error| OpenError::Damaged(error.to_string()))?;
     let epoch = domain.add_epoch()?;
     let path = paths::domain(epoch);
     let write = Write::Put(path.clone(), domain.wrap_epoch(&root, epoch)?);

@@ -5,8 +5,9 @@
 //! of the key material (the grave), then the material is erased from the files, then the note
 //! goes. A sweep that is cut short is completed by the next.
 
+use keystead_crypto::RecordKey;
 use keystead_model::{AccountId, KeyId, KeyMaterialId, Region};
-use keystead_store::KeyRange;
+use keystead_store::{KeyRange, Store};
 
 use crate::error::{Error, Result};
 use crate::paths;
@@ -39,7 +40,14 @@ impl Service {
                 if self.destroy(due.account, &due.region, due.id).await? {
                     destroyed += 1;
                 } else {
-                    Draft::default().unchanged(path.clone(), found.revision).delete(path);
+                    // The deletion was cancelled or moved: the entry is of no use, and left alone
+                    // it would be found again for ever.
+                    let mut draft = Draft::default();
+                    draft.unchanged(path.clone(), found.revision).delete(path);
+                    match draft.commit(self).await {
+                        Err(error) if !error.is_conflict() => return Err(error),
+                        _ => {}
+                    }
                 }
             }
         }
@@ -98,31 +106,35 @@ impl Service {
         Ok(true)
     }
 
-    /// Erases the key material that the graves name.
+    /// Erases the key material that the graves name, and with the last of it the grave.
     async fn bury(&self) -> Result<()> {
-        loop {
-            let graves = self.store.scan(KeyRange::prefix(paths::GRAVES), PAGE).await?;
-            if graves.is_empty() {
-                return Ok(());
+        bury(self.store.as_ref(), self.keyring.record_key()).await
+    }
+}
+
+/// Erases the key material of deleted keys that is still there.
+///
+/// # Errors
+/// KMSInternalException if the store fails or a record is damaged.
+pub(crate) async fn bury(store: &dyn Store, record_key: &RecordKey) -> Result<()> {
+    loop {
+        let graves = store.scan(KeyRange::prefix(paths::GRAVES), PAGE).await?;
+        if graves.is_empty() {
+            return Ok(());
+        }
+        let mut doomed = Vec::new();
+        for (path, found) in graves {
+            let grave: GraveRecord =
+                records::decode(record_key, &path, &found.value).map_err(Error::internal)?;
+            for material in &grave.materials {
+                let material: KeyMaterialId =
+                    material.parse().map_err(|_| Error::internal("the id of a key material"))?;
+                doomed.push(paths::material(grave.account, grave.id, material));
             }
-            let mut materials = Vec::new();
-            let mut draft = Draft::default();
-            for (path, found) in graves {
-                let grave: GraveRecord =
-                    records::decode(self.keyring.record_key(), &path, &found.value)
-                        .map_err(Error::internal)?;
-                for material in &grave.materials {
-                    let material: KeyMaterialId = material
-                        .parse()
-                        .map_err(|_| Error::internal("the id of a key material"))?;
-                    materials.push(paths::material(grave.account, grave.id, material));
-                }
-                draft.delete(path);
-            }
-            for batch in materials.chunks(PAGE) {
-                self.store.erase(batch.to_vec()).await?;
-            }
-            draft.commit(self).await?;
+            doomed.push(path);
+        }
+        for batch in doomed.chunks(PAGE) {
+            store.erase(batch.to_vec()).await?;
         }
     }
 }

@@ -55,6 +55,22 @@ pub(super) fn create(path: &Path) -> Result<(), StoreError> {
     connection.close().map_err(|(_, failed)| error(failed))
 }
 
+/// Makes the file at `path` one that is written through a log.
+pub(super) fn use_log(path: &Path) -> Result<(), StoreError> {
+    let connection = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    log_mode(&connection)?;
+    connection.close().map_err(|(_, failed)| error(failed))
+}
+
+fn log_mode(connection: &Connection) -> Result<(), StoreError> {
+    let mode: String =
+        connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0)).map_err(error)?;
+    if mode != "wal" {
+        return Err(StoreError::Io(format!("the file system permits only journal mode `{mode}`")));
+    }
+    Ok(())
+}
+
 /// Opens the inspected main file for writing. `main_file` is the same file.
 pub(super) fn writer(
     path: &Path,
@@ -78,11 +94,7 @@ pub(super) fn writer(
         })
         .map_err(error)?;
     let revision = to_revision(revision)?;
-    let mode: String =
-        connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0)).map_err(error)?;
-    if mode != "wal" {
-        return Err(StoreError::Io(format!("the file system permits only journal mode `{mode}`")));
-    }
+    log_mode(&connection)?;
     // Checkpoints are the writer thread's business (`wal_autocheckpoint`): they come after the
     // acknowledgement, not before it.
     connection

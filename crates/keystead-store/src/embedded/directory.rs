@@ -77,6 +77,9 @@ impl Directory {
         private_file(OpenOptions::new().create_new(true), &new)
             .map_err(|error| StoreError::io("creating the store's file", &error))?;
         let installed = fill(&new).and_then(|()| {
+            // Here and not at the first opening: the change of mode goes through a rollback
+            // journal, which a kill would leave beside a store that is in use.
+            connection::use_log(&new)?;
             sync_file(&new)?;
             fs::rename(&new, self.store_path())
                 .map_err(|error| StoreError::io("renaming the new store", &error))
@@ -90,7 +93,8 @@ impl Directory {
 
     /// Removes what a creation that did not finish has left.
     fn discard_new(&self) -> Result<(), StoreError> {
-        for name in [NEW.to_owned(), format!("{NEW}-journal")] {
+        let besides = ["-journal", "-wal", "-shm"].map(|suffix| format!("{NEW}{suffix}"));
+        for name in besides.into_iter().chain([NEW.to_owned()]) {
             match fs::remove_file(self.path.join(name)) {
                 Err(error) if error.kind() != ErrorKind::NotFound => {
                     return Err(StoreError::io("removing an unfinished store", &error));
