@@ -7,7 +7,7 @@
 
 use keystead_crypto::RecordKey;
 use keystead_model::{AccountId, KeyId, KeyMaterialId, Region};
-use keystead_store::{KeyRange, Store};
+use keystead_store::{KeyRange, Store, Versioned};
 
 use crate::error::{Error, Result};
 use crate::paths;
@@ -22,38 +22,45 @@ impl Service {
     /// Destroys every key that is due. Answers how many were.
     ///
     /// # Errors
-    /// KMSInternalException if the store fails or a record is damaged; run again, it goes on.
+    /// The first KMSInternalException met: the store failed or a record is damaged. What could be
+    /// destroyed was; the next sweep tries the rest again.
     pub async fn sweep(&self) -> std::result::Result<u64, Error> {
-        let mut destroyed = 0;
-        self.bury().await?;
-        let range =
-            KeyRange { start: paths::DUE.to_vec(), end: Some(paths::due_after(self.clock.now())) };
+        let (mut destroyed, mut failed) = (0, None);
+        let end = paths::due_after(self.clock.now());
+        let mut range = KeyRange { start: paths::DUE.to_vec(), end: Some(end) };
         loop {
             let page = self.store.scan(range.clone(), PAGE).await?;
-            if page.is_empty() {
-                return Ok(destroyed);
-            }
+            let Some((last, _)) = page.last() else { break };
+            range = range.after(last);
             for (path, found) in page {
-                let due: DueRecord =
-                    records::decode(self.keyring.record_key(), &path, &found.value)
-                        .map_err(Error::internal)?;
-                if self.destroy(due.account, &due.region, due.id).await? {
-                    destroyed += 1;
-                } else {
-                    // The deletion was cancelled or moved: the entry is of no use, and left alone
-                    // it would be found again for ever.
-                    let mut draft = Draft::default();
-                    draft.unchanged(path.clone(), found.revision).delete(path);
-                    match draft.commit(self).await {
-                        Err(error) if !error.is_conflict() => return Err(error),
-                        _ => {}
-                    }
+                match self.carry_out(path, &found).await {
+                    Ok(true) => destroyed += 1,
+                    Ok(false) => {}
+                    // Somebody else was faster: cancelled the deletion, or swept.
+                    Err(error) if error.is_conflict() => {}
+                    Err(error) => failed = failed.or(Some(error)),
                 }
             }
         }
+        bury(self.store.as_ref(), self.keyring.record_key()).await?;
+        failed.map_or(Ok(destroyed), Err)
     }
 
-    /// Destroys a key if its waiting period is over. Answers whether it was destroyed.
+    async fn carry_out(&self, path: paths::Path, found: &Versioned) -> Result<bool> {
+        let due: DueRecord = records::decode(self.keyring.record_key(), &path, &found.value)
+            .map_err(Error::internal)?;
+        if self.destroy(due.account, &due.region, due.id).await? {
+            return Ok(true);
+        }
+        // The deletion was cancelled or moved: left alone, the entry would be found for ever.
+        let mut draft = Draft::default();
+        draft.unchanged(path.clone(), found.revision).delete(path);
+        draft.commit(self).await?;
+        Ok(false)
+    }
+
+    /// Destroys a key if its waiting period is over, but for its material, which the next sweep
+    /// erases. Answers whether it was destroyed.
     pub(crate) async fn destroy(
         &self,
         account: AccountId,
@@ -102,17 +109,11 @@ impl Service {
             draft.put(self, reference_path, &holders)?;
         }
         draft.commit(self).await?;
-        self.bury().await?;
         Ok(true)
-    }
-
-    /// Erases the key material that the graves name, and with the last of it the grave.
-    async fn bury(&self) -> Result<()> {
-        bury(self.store.as_ref(), self.keyring.record_key()).await
     }
 }
 
-/// Erases the key material of deleted keys that is still there.
+/// Erases the key material that the graves name, and the graves with it.
 ///
 /// # Errors
 /// KMSInternalException if the store fails or a record is damaged.
