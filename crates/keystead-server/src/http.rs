@@ -24,11 +24,17 @@ use crate::reply::{self, Refusal};
 
 /// What answers requests: the service, or a test's stand-in.
 pub trait Answerer: Send + Sync + 'static {
-    /// Answers one request. Runs to its end even when the client is gone.
+    /// Answers one request.
     fn answer<'a>(
         self: &'a Arc<Self>,
         raw: RawRequest<'a>,
     ) -> impl Future<Output = Answer> + Send + 'a;
+
+    /// Whether an answer is to be worked out to its end even when the client is gone, because it
+    /// may change something.
+    fn outlives_client(_headers: &HeaderMap) -> bool {
+        true
+    }
 }
 
 impl Answerer for Service {
@@ -37,6 +43,11 @@ impl Answerer for Service {
         raw: RawRequest<'a>,
     ) -> impl Future<Output = Answer> + Send + 'a {
         Service::answer(self, raw)
+    }
+
+    fn outlives_client(headers: &HeaderMap) -> bool {
+        let target = headers.get("x-amz-target").and_then(|value| value.to_str().ok());
+        target.is_some_and(|target| !Service::is_read_only(target))
     }
 }
 
@@ -79,7 +90,8 @@ impl<A: Answerer> Front<A> {
         let version = request.version();
         let (parts, _) = request.into_parts();
         let id = request_id();
-        let Call { answer, .. } = Finish::new(Box::pin(Call::run(
+        let outlives_client = A::outlives_client(&parts.headers);
+        let call = Call::run(
             Arc::clone(&self.answerer),
             Arc::clone(&self.metrics),
             self.alive.clone(),
@@ -87,8 +99,8 @@ impl<A: Answerer> Front<A> {
             body,
             source,
             id,
-        )))
-        .await;
+        );
+        let Call { answer, .. } = Finish::new(Box::pin(call), outlives_client).await;
         match answer {
             Some(answer) => reply::answer(answer.result, &RequestId(id)),
             None => reply::refuse(Refusal::Panicked, version, &RequestId(id)),
@@ -136,7 +148,8 @@ impl Call {
         source: IpAddr,
         id: [u8; 16],
     ) -> Self {
-        metrics.in_flight.inc();
+        // A guard, since a call may be dropped with its client.
+        let in_flight = metrics.one_in_flight();
         let begun = Instant::now();
         let raw = RawRequest {
             headers: &headers,
@@ -147,7 +160,7 @@ impl Call {
         // State shared between requests lives in the store, whose commits are atomic, and in caches that
         // its change feed invalidates: neither is torn by unwinding.
         let answer = AssertUnwindSafe(answerer.answer(raw)).catch_unwind().await.ok();
-        metrics.in_flight.dec();
+        drop(in_flight);
         let (operation, outcome) = match &answer {
             Some(Answer { operation, result: Ok(_) }) => (*operation, SUCCESS),
             Some(Answer { operation, result: Err(error) }) => (*operation, error.type_name()),
@@ -177,15 +190,16 @@ impl Call {
 }
 
 /// Drives a future in the task of its connection and, should the connection go away, hands what is left
-/// to a task of its own: an operation is never cut off between two steps. The usual request thus pays one
-/// allocation and no switch of tasks.
+/// to a task of its own if it may change something: such an operation is never cut off between two steps.
+/// The usual request thus pays one allocation and no switch of tasks. What only reads is dropped.
 struct Finish<T: Send + 'static> {
     left: Option<Pin<Box<dyn Future<Output = T> + Send>>>,
+    outlives_client: bool,
 }
 
 impl<T: Send + 'static> Finish<T> {
-    fn new(future: Pin<Box<dyn Future<Output = T> + Send>>) -> Self {
-        Self { left: Some(future) }
+    fn new(future: Pin<Box<dyn Future<Output = T> + Send>>, outlives_client: bool) -> Self {
+        Self { left: Some(future), outlives_client }
     }
 }
 
@@ -204,6 +218,7 @@ impl<T: Send + 'static> Drop for Finish<T> {
     fn drop(&mut self) {
         // Without a runtime the process is on its way out and nothing can go on.
         if let Some(future) = self.left.take()
+            && self.outlives_client
             && let Ok(runtime) = tokio::runtime::Handle::try_current()
         {
             runtime.spawn(future);

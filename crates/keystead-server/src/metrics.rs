@@ -45,7 +45,7 @@ pub(crate) struct Metrics {
     requests: Family<RequestLabels, Counter>,
     latency: Family<OperationLabel, Histogram>,
     /// Requests that an operation is working on.
-    pub(crate) in_flight: Gauge,
+    in_flight: Gauge,
     /// Open connections of the main listener.
     pub(crate) connections: Gauge,
     /// Connections accepted since the start.
@@ -162,6 +162,23 @@ impl Collector for Elsewhere {
             }
         }
         Ok(())
+    }
+}
+
+/// A request that counts as in flight until this is dropped.
+pub(crate) struct OneInFlight(Gauge);
+
+impl Metrics {
+    /// Counts one request more until the answer is dropped.
+    pub(crate) fn one_in_flight(&self) -> OneInFlight {
+        self.in_flight.inc();
+        OneInFlight(self.in_flight.clone())
+    }
+}
+
+impl Drop for OneInFlight {
+    fn drop(&mut self) {
+        self.0.dec();
     }
 }
 

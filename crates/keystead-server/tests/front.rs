@@ -6,7 +6,7 @@ mod support;
 
 use std::time::Duration;
 
-use keystead_server::Limits;
+use keystead_server::{HttpListener, Limits};
 use support::{PATIENCE, call, closed, connect, listen, receive, send};
 use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
@@ -237,6 +237,30 @@ async fn a_shutdown_does_not_wait_for_ever() {
     assert!(!timeout(PATIENCE, server.shutdown()).await.unwrap());
 }
 
+async fn metrics_show(server: &HttpListener, line: &str) {
+    timeout(PATIENCE, async {
+        while !server.metrics().unwrap().contains(line) {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+    .unwrap();
+}
+
+#[tokio::test]
+async fn an_operation_that_only_reads_is_dropped_with_its_client() {
+    let (server, stand) = listen(Limits::default()).await;
+    let mut client = connect(server.address).await;
+    send(&mut client, call("wait, reading", "")).await;
+    stand.entered().await;
+    metrics_show(&server, "keystead_requests_in_flight 1").await;
+    drop(client);
+    metrics_show(&server, "keystead_requests_in_flight 0").await;
+    // Nothing is left for a shutdown to wait for, although nobody opened the gate.
+    assert!(timeout(PATIENCE, server.shutdown()).await.unwrap());
+    assert_eq!(stand.left.available_permits(), 0);
+}
+
 #[tokio::test]
 async fn an_operation_runs_to_its_end_without_its_client() {
     let (server, stand) = listen(Limits::default()).await;
@@ -245,13 +269,7 @@ async fn an_operation_runs_to_its_end_without_its_client() {
     stand.entered().await;
     drop(client);
     // The connection is gone for the server too.
-    timeout(PATIENCE, async {
-        while !server.metrics().unwrap().contains("keystead_connections 0") {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await
-    .unwrap();
+    metrics_show(&server, "keystead_connections 0").await;
     // A shutdown waits for the operation all the same.
     let shutdown = tokio::spawn(server.shutdown());
     tokio::task::yield_now().await;

@@ -1,6 +1,8 @@
 //! Where data key pairs are made: cheap specs on the spot, the others on a bounded number of
 //! threads, so that no pair delays another operation.
 
+use std::sync::Arc;
+
 use keystead_crypto::{DataKeyPair, PairSpec, generate_pair};
 use tokio::sync::Semaphore;
 
@@ -8,14 +10,15 @@ use crate::error::{Error, Result};
 
 /// Generates data key pairs.
 pub(crate) struct PairMill {
-    threads: Semaphore,
+    threads: Arc<Semaphore>,
     /// One permit for each request that is waiting or being served.
     places: Semaphore,
 }
 
 impl PairMill {
     pub(crate) fn new(threads: usize, queue: usize) -> Self {
-        Self { threads: Semaphore::new(threads), places: Semaphore::new(threads + queue) }
+        let places = Semaphore::new(threads.saturating_add(queue));
+        Self { threads: Arc::new(Semaphore::new(threads)), places }
     }
 
     /// A new pair, consistency-tested, independent of every other.
@@ -27,8 +30,12 @@ impl PairMill {
             return Ok(generate_pair(spec)?);
         }
         let _place = self.places.try_acquire().map_err(|_| Error::throttled())?;
-        let _thread = self.threads.acquire().await.map_err(Error::internal)?;
-        let pair = tokio::task::spawn_blocking(move || generate_pair(spec));
+        let thread = Arc::clone(&self.threads).acquire_owned().await.map_err(Error::internal)?;
+        let pair = tokio::task::spawn_blocking(move || {
+            // A request that is dropped here leaves the thread at work: its permit stays with it.
+            let _thread = thread;
+            generate_pair(spec)
+        });
         Ok(pair.await.map_err(|_| Error::internal("pair generation panicked"))??)
     }
 }

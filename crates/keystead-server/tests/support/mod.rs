@@ -48,7 +48,7 @@ impl Answerer for Stand {
     async fn answer<'a>(self: &'a Arc<Self>, raw: RawRequest<'a>) -> Answer {
         let target = raw.headers.get("x-amz-target").and_then(|target| target.to_str().ok());
         match target {
-            Some("wait") => {
+            Some("wait" | "wait, reading") => {
                 self.entered.add_permits(1);
                 self.gate.acquire().await.unwrap().forget();
                 self.left.add_permits(1);
@@ -62,6 +62,10 @@ impl Answerer for Stand {
         let sum: u64 = raw.body.iter().map(|byte| u64::from(*byte)).sum();
         let reply = format!("{{\"length\":{},\"sum\":{sum}}}", raw.body.len());
         Answer { operation: "Stand", result: Ok(Zeroizing::new(reply.into_bytes())) }
+    }
+
+    fn outlives_client(headers: &http::HeaderMap) -> bool {
+        headers.get("x-amz-target").is_none_or(|target| target != "wait, reading")
     }
 }
 
