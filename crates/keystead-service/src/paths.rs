@@ -56,7 +56,8 @@ pub fn material(account: AccountId, key: KeyId, material: KeyMaterialId) -> Path
     format!("material/{account}/{key}/{material}").into_bytes()
 }
 
-pub(crate) fn alias(account: AccountId, region: &Region, name: &str) -> Path {
+/// The path of an alias.
+pub fn alias(account: AccountId, region: &Region, name: &str) -> Path {
     format!("alias/{account}/{region}/{name}").into_bytes()
 }
 
@@ -64,7 +65,8 @@ pub(crate) fn aliases(account: AccountId, region: &Region) -> Path {
     format!("alias/{account}/{region}/").into_bytes()
 }
 
-pub(crate) fn key_alias(account: AccountId, region: &Region, key: KeyId, name: &str) -> Path {
+/// The path under which the same alias is found by its key.
+pub fn key_alias(account: AccountId, region: &Region, key: KeyId, name: &str) -> Path {
     format!("key-alias/{account}/{region}/{key}/{name}").into_bytes()
 }
 
