@@ -1,0 +1,142 @@
+//! The server of a test.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use keystead_server::{Config, Running};
+use keystead_service::Service;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::client::{self, Response, Wire};
+
+/// A server in this process over a store on disk. Dropping it ends the server and removes its data.
+pub struct TestServer {
+    config: Config,
+    /// How far the clock has been moved, milliseconds.
+    moved: i64,
+    // The order matters: what runs ends before its directory goes.
+    running: Option<Running>,
+    wire: Wire,
+    folder: TempDir,
+}
+
+impl TestServer {
+    /// Starts a server over a new, empty store.
+    ///
+    /// # Errors
+    /// Whatever keeps the server from starting.
+    pub async fn start() -> anyhow::Result<Self> {
+        let folder = tempfile::tempdir().context("no temporary directory")?;
+        let config = Config::for_tests(&folder.path().join("data"));
+        let running = Some(keystead_server::start(config.clone()).await?);
+        Ok(Self { config, moved: 0, running, wire: Wire::new(), folder })
+    }
+
+    /// Shuts the server down and starts it again over the same store and at the same time. The
+    /// address changes: clients of before are of no use.
+    ///
+    /// # Errors
+    /// Requests that did not end, or whatever keeps the server from starting.
+    pub async fn restart(&mut self) -> anyhow::Result<()> {
+        self.stop().await?;
+        let running = keystead_server::start(self.config.clone()).await?;
+        running.clock.advance(self.moved);
+        self.running = Some(running);
+        Ok(())
+    }
+
+    /// Shuts the server down; [`restart`](Self::restart) brings it back. The data stay meanwhile.
+    ///
+    /// # Errors
+    /// Requests that did not end in time.
+    pub async fn stop(&mut self) -> anyhow::Result<()> {
+        if let Some(running) = self.running.take() {
+            anyhow::ensure!(running.shutdown().await, "requests in flight did not end");
+        }
+        Ok(())
+    }
+
+    /// Moves the clock forward and destroys what is due then.
+    ///
+    /// # Errors
+    /// What the sweep says.
+    pub async fn advance(&mut self, by: Duration) -> anyhow::Result<()> {
+        self.advance_unswept(by)?;
+        self.service()?.sweep().await?;
+        Ok(())
+    }
+
+    /// Moves the clock forward and leaves what is due then to the server's own next sweep.
+    ///
+    /// # Errors
+    /// The server is stopped.
+    pub fn advance_unswept(&mut self, by: Duration) -> anyhow::Result<()> {
+        let by = i64::try_from(by.as_millis())?;
+        self.running()?.clock.advance(by);
+        self.moved += by;
+        Ok(())
+    }
+
+    /// The AWS SDK as `account` in `region`, with connections of its own. It does not retry: what
+    /// the server says is what the test sees.
+    ///
+    #[must_use]
+    pub fn client(&self, account: &str, region: &str) -> aws_sdk_kms::Client {
+        client::sdk(&self.url(), account, region)
+    }
+
+    /// One request as it goes over the wire: `operation` without its `TrentService.` prefix.
+    ///
+    /// # Errors
+    /// Transport failures, and a body that is not JSON.
+    pub async fn call(
+        &self,
+        account: &str,
+        region: &str,
+        operation: &str,
+        body: &Value,
+    ) -> anyhow::Result<Response> {
+        self.wire.call(&self.url(), account, region, operation, body).await
+    }
+
+    /// The service, for what no request can ask.
+    ///
+    /// # Errors
+    /// The server is stopped.
+    pub fn service(&self) -> anyhow::Result<&Arc<Service>> {
+        Ok(&self.running()?.service)
+    }
+
+    /// The directory of the store.
+    #[must_use]
+    pub fn data_dir(&self) -> &Path {
+        &self.config.data_dir
+    }
+
+    /// The file of the root key, which lies outside [`data_dir`](Self::data_dir).
+    #[must_use]
+    pub fn root_key_file(&self) -> &Path {
+        &self.config.root_key_file
+    }
+
+    /// A directory for the test's own files, removed with the server.
+    #[must_use]
+    pub fn scratch(&self) -> PathBuf {
+        self.folder.path().to_owned()
+    }
+
+    fn running(&self) -> anyhow::Result<&Running> {
+        self.running.as_ref().context("the server is stopped")
+    }
+
+    fn url(&self) -> String {
+        match &self.running {
+            Some(running) => format!("http://{}", running.address),
+            // The discard port: nothing listens there.
+            None => "http://127.0.0.1:9".to_owned(),
+        }
+    }
+}
