@@ -1,0 +1,16 @@
+//! The service as its clients meet it: every test goes through the front door, the AWS SDK for Rust
+//! over HTTP, unless it says why not.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests fail by panicking")]
+
+mod concurrency;
+mod contexts;
+mod damage;
+mod deletion;
+mod key_states;
+mod members;
+mod milestone;
+mod pagination;
+mod protection;
+mod release;
+mod support;
+mod usages;

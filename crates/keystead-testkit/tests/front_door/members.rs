@@ -1,0 +1,185 @@
+//! Which members a response has: all that are due, and no others; absent, not null.
+//!
+//! What is expected comes from `testdata/members.csv`, written from the API reference and from
+//! recordings of the real service.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use keystead_model::{KeySpec, KeyUsageType};
+use keystead_service::state::State;
+use keystead_testkit::TestServer;
+use keystead_testkit::fixtures::KeyFixture;
+use serde_json::{Value, json};
+
+use crate::support::{ACCOUNT, REGION, table, text, to_base64};
+
+const TABLE: &str = include_str!("../../testdata/members.csv");
+
+/// The paths of all members of a response; the elements of a list count as one.
+fn members(value: &Value, path: &str, found: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(all) => {
+            for (name, value) in all {
+                let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+                members(value, &path, found);
+                if !matches!(value, Value::Object(_)) {
+                    found.insert(path);
+                }
+            }
+        }
+        Value::Array(all) => all.iter().for_each(|value| members(value, path, found)),
+        Value::Null if !path.is_empty() => panic!("{path} is null"),
+        _ => {}
+    }
+}
+
+struct Check {
+    server: TestServer,
+    expected: BTreeMap<String, BTreeSet<String>>,
+    passed: usize,
+    failures: Vec<String>,
+    operations: BTreeSet<String>,
+}
+
+impl Check {
+    /// Sends a request and compares the members of its response with those of the row `case`,
+    /// which begins with the operation's name.
+    async fn case(&mut self, case: &str, request: Value) -> Value {
+        let operation = case.split(' ').next().unwrap();
+        let response = self.server.call(ACCOUNT, REGION, operation, &request).await.unwrap();
+        assert_eq!(response.status, 200, "{case}: {}", response.body);
+        let mut found = BTreeSet::new();
+        members(&response.body, "", &mut found);
+        let expected = self.expected.remove(case).unwrap_or_else(|| panic!("no row `{case}`"));
+        self.operations.insert(operation.to_owned());
+        if found == expected {
+            self.passed += 1;
+        } else {
+            let missing: Vec<_> = expected.difference(&found).collect();
+            let extra: Vec<_> = found.difference(&expected).collect();
+            self.failures.push(format!("{case}: missing {missing:?}, not due {extra:?}"));
+        }
+        response.body
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_response_has_what_is_due() {
+    let server = TestServer::start().await.unwrap();
+    let expected = table(TABLE)
+        .into_iter()
+        .map(|row| {
+            let members = row[1].split(' ').filter(|name| !name.is_empty());
+            (row[0].to_owned(), members.map(str::to_owned).collect())
+        })
+        .collect();
+    let mut check =
+        Check { server, expected, passed: 0, failures: Vec::new(), operations: BTreeSet::new() };
+    keys(&mut check).await;
+    let key = check.case("CreateKey", json!({})).await;
+    let id = text(&key["KeyMetadata"], "KeyId").to_owned();
+    cryptography(&mut check, &id).await;
+    lists(&mut check, &id).await;
+    changes(&mut check, &id).await;
+
+    let total = check.passed + check.failures.len();
+    println!("members: {} of {total} responses passed", check.passed);
+    assert!(check.failures.is_empty(), "{}", check.failures.join("\n"));
+    assert!(check.expected.is_empty(), "rows without a request: {:?}", check.expected.keys());
+    let built: BTreeSet<String> =
+        keystead_service::built().map(|name| name.as_str().to_owned()).collect();
+    assert_eq!(check.operations, built);
+}
+
+async fn keys(check: &mut Check) {
+    check.case("CreateKey multi-Region", json!({"MultiRegion": true})).await;
+    check.case("CreateKey external", json!({"Origin": "EXTERNAL"})).await;
+    let pending = State::PendingReplicaDeletion { window: 7 };
+    let fixtures = [
+        ("DescribeKey", KeyFixture::new(ACCOUNT, REGION).unwrap()),
+        (
+            "DescribeKey pending replica deletion",
+            KeyFixture::new(ACCOUNT, REGION).unwrap().state(pending).unwrap(),
+        ),
+        (
+            "DescribeKey HMAC",
+            KeyFixture::new(ACCOUNT, REGION)
+                .unwrap()
+                .spec(KeySpec::Hmac256, KeyUsageType::GenerateVerifyMac),
+        ),
+        (
+            "DescribeKey RSA signing",
+            KeyFixture::new(ACCOUNT, REGION)
+                .unwrap()
+                .spec(KeySpec::Rsa2048, KeyUsageType::SignVerify),
+        ),
+        (
+            "DescribeKey key agreement",
+            KeyFixture::new(ACCOUNT, REGION)
+                .unwrap()
+                .spec(KeySpec::EccNistP256, KeyUsageType::KeyAgreement),
+        ),
+    ];
+    for (case, fixture) in fixtures {
+        let key = fixture.lay(check.server.service().unwrap()).await.unwrap();
+        check.case(case, json!({"KeyId": key.id})).await;
+    }
+    let mut primary = KeyFixture::new(ACCOUNT, REGION).unwrap().state(State::Updating).unwrap();
+    primary.record.state = State::Enabled;
+    let primary = primary.lay(check.server.service().unwrap()).await.unwrap();
+    check.case("ScheduleKeyDeletion of a primary", json!({"KeyId": primary.id})).await;
+}
+
+async fn cryptography(check: &mut Check, id: &str) {
+    let plaintext = to_base64("plaintext");
+    let request = json!({"KeyId": id, "Plaintext": plaintext});
+    let sealed = check.case("Encrypt", request).await;
+    let blob = text(&sealed, "CiphertextBlob").to_owned();
+    check.case("Decrypt", json!({"CiphertextBlob": blob})).await;
+    let request = json!({"CiphertextBlob": blob, "DestinationKeyId": id});
+    check.case("ReEncrypt", request).await;
+    let key = json!({"KeyId": id, "KeySpec": "AES_256"});
+    check.case("GenerateDataKey", key.clone()).await;
+    check.case("GenerateDataKeyWithoutPlaintext", key).await;
+    let pair = json!({"KeyId": id, "KeyPairSpec": "ECC_NIST_P256"});
+    check.case("GenerateDataKeyPair", pair.clone()).await;
+    check.case("GenerateDataKeyPairWithoutPlaintext", pair).await;
+    check.case("GenerateRandom", json!({"NumberOfBytes": 8})).await;
+}
+
+async fn lists(check: &mut Check, id: &str) {
+    let by_key = json!({"KeyId": id});
+    check.case("ListResourceTags of none", by_key.clone()).await;
+    check.case("ListAliases of none", by_key.clone()).await;
+    for name in ["alias/a", "alias/b"] {
+        let alias = json!({"AliasName": name, "TargetKeyId": id});
+        let row = if name == "alias/a" { "CreateAlias" } else { "CreateAlias again" };
+        check.case(row, alias).await;
+    }
+    let tags = json!([{"TagKey": "a", "TagValue": "1"}, {"TagKey": "b", "TagValue": ""}]);
+    check.case("TagResource", json!({"KeyId": id, "Tags": tags})).await;
+    check.case("ListAliases", json!({})).await;
+    check.case("ListAliases page", json!({"Limit": 1})).await;
+    check.case("ListKeys", json!({})).await;
+    check.case("ListKeys page", json!({"Limit": 1})).await;
+    check.case("ListResourceTags", by_key.clone()).await;
+    check.case("ListResourceTags page", json!({"KeyId": id, "Limit": 1})).await;
+    check.case("ListKeyPolicies", by_key).await;
+}
+
+async fn changes(check: &mut Check, id: &str) {
+    let key = json!({"KeyId": id});
+    let policy = check.case("GetKeyPolicy", key.clone()).await;
+    let policy = text(&policy, "Policy");
+    check.case("PutKeyPolicy", json!({"KeyId": id, "Policy": policy})).await;
+    check.case("UntagResource", json!({"KeyId": id, "TagKeys": ["a"]})).await;
+    check.case("UpdateAlias", json!({"AliasName": "alias/a", "TargetKeyId": id})).await;
+    check.case("DeleteAlias", json!({"AliasName": "alias/a"})).await;
+    check.case("UpdateKeyDescription", json!({"KeyId": id, "Description": "d"})).await;
+    check.case("DisableKey", key.clone()).await;
+    check.case("DescribeKey disabled", key.clone()).await;
+    check.case("EnableKey", key.clone()).await;
+    check.case("ScheduleKeyDeletion", key.clone()).await;
+    check.case("DescribeKey pending deletion", key.clone()).await;
+    check.case("CancelKeyDeletion", key).await;
+}

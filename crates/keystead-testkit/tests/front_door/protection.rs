@@ -1,0 +1,333 @@
+//! The keys that protect the store: rotated, rewrapped, damaged, interrupted. Over a store on disk
+//! without a server, since the server must not run meanwhile.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use keystead_crypto::{RootKey, Secret, wrapped_epoch};
+use keystead_service::keyring::{Keyring, rewrap_root, rotate_domain_key};
+use keystead_service::{Clock, MovableClock, NewRoot, OpenError, Root, Service, ServiceSettings};
+use keystead_store::embedded::{Embedded, OpenOptions};
+use keystead_store::{
+    Future, Guard, Health, KeyRange, Revision, Statistics, Store, StoreError, Versioned, Watch,
+    Write,
+};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::support::{ask, open, text, to_base64};
+
+/// A store on disk with keys and ciphertexts of them.
+struct Place {
+    folder: TempDir,
+    /// Request bodies for Decrypt, and what they are to give.
+    sealed: Vec<(String, String)>,
+}
+
+impl Place {
+    /// With `count` keys, each with a ciphertext.
+    async fn new(count: usize) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut place = Self { folder, sealed: Vec::new() };
+        let root = Root::Key(RootKey::create_file(&place.root_file()).unwrap());
+        let store = place.store();
+        let service = open(&store, root).await;
+        for number in 0..count {
+            let key = ask(&service, "CreateKey", "{}").await.unwrap();
+            let id = text(&key["KeyMetadata"], "KeyId");
+            let plaintext = to_base64(format!("plaintext {number}"));
+            let context = json!({"number": number.to_string()});
+            let request =
+                json!({"KeyId": id, "Plaintext": plaintext, "EncryptionContext": context});
+            let sealed = ask(&service, "Encrypt", &request.to_string()).await.unwrap();
+            let blob = text(&sealed, "CiphertextBlob");
+            let request = json!({"CiphertextBlob": blob, "EncryptionContext": context});
+            place.sealed.push((request.to_string(), plaintext));
+        }
+        store.close().await.unwrap();
+        place
+    }
+
+    fn root_file(&self) -> std::path::PathBuf {
+        self.folder.path().join("root-key")
+    }
+
+    fn root(&self) -> RootKey {
+        RootKey::load_file(&self.root_file()).unwrap()
+    }
+
+    fn store(&self) -> Arc<dyn Store> {
+        embedded(&self.folder.path().join("data"))
+    }
+
+    /// Opens the store and decrypts everything.
+    async fn decrypts_everything(&self, root: Root) {
+        let store = self.store();
+        let service = open(&store, root).await;
+        for (request, plaintext) in &self.sealed {
+            let opened = ask(&service, "Decrypt", request).await.unwrap();
+            assert_eq!(text(&opened, "Plaintext"), plaintext);
+        }
+        store.close().await.unwrap();
+    }
+
+    async fn refuses(&self, root: Root) -> OpenError {
+        let store = self.store();
+        let refusal = Keyring::open(store.as_ref(), root, 0).await.unwrap_err();
+        store.close().await.unwrap();
+        refusal
+    }
+}
+
+fn embedded(directory: &Path) -> Arc<dyn Store> {
+    std::fs::create_dir_all(directory).unwrap();
+    let options = OpenOptions { create: true, ..OpenOptions::default() };
+    Arc::new(Embedded::open(directory, &options).unwrap())
+}
+
+async fn epochs(store: &dyn Store) -> Vec<String> {
+    let found = store.scan(KeyRange::prefix("meta/domain/"), 10).await.unwrap();
+    found.into_iter().map(|(path, _)| String::from_utf8(path).unwrap()).collect()
+}
+
+#[tokio::test]
+async fn a_rotated_domain_key_opens_everything_and_the_old_one_is_gone() {
+    // More than one page of materials.
+    let place = Place::new(130).await;
+    let store = place.store();
+    assert_eq!(epochs(store.as_ref()).await, ["meta/domain/00000001"]);
+    let rotation = rotate_domain_key(store.as_ref(), Root::Key(place.root())).await.unwrap();
+    assert_eq!((rotation.epoch, rotation.rewrapped, rotation.destroyed), (2, 130, 1));
+    assert_eq!(epochs(store.as_ref()).await, ["meta/domain/00000002"]);
+    for (path, found) in store.scan(KeyRange::prefix("material/"), 1_000).await.unwrap() {
+        assert_eq!(wrapped_epoch(&found.value), Some(2), "{}", path.escape_ascii());
+    }
+    store.close().await.unwrap();
+    place.decrypts_everything(Root::Key(place.root())).await;
+}
+
+#[tokio::test]
+async fn an_interrupted_rotation_is_completed_by_the_next() {
+    let place = Place::new(130).await;
+    let mut interruptions = 0;
+    // One more step each time, until nothing is left to be interrupted.
+    for steps in 0.. {
+        let store = place.store();
+        let failing = Failing::after(steps, Arc::clone(&store));
+        let rotation = rotate_domain_key(&failing, Root::Key(place.root())).await;
+        store.close().await.unwrap();
+        place.decrypts_everything(Root::Key(place.root())).await;
+        match rotation {
+            Ok(_) => break,
+            Err(error) => assert!(matches!(error, OpenError::Store(StoreError::Full)), "{error}"),
+        }
+        interruptions += 1;
+    }
+    // The epoch, the record key, two pages of materials, the old epochs.
+    assert_eq!(interruptions, 5);
+    let store = place.store();
+    assert_eq!(epochs(store.as_ref()).await.len(), 1);
+    store.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_rotation_erases_what_a_deletion_left_behind() {
+    let place = Place::new(2).await;
+    let store = place.store();
+    let clock = Arc::new(MovableClock::default());
+    // The commit that deletes the key succeeds, the erasure of its material does not.
+    let failing: Arc<dyn Store> = Arc::new(Failing::after(2, Arc::clone(&store)));
+    let root = Root::Key(place.root());
+    let dynamic: Arc<dyn Clock> = clock.clone();
+    let service = Service::open(ServiceSettings::default(), failing, root, dynamic).await.unwrap();
+    let keys = ask(&service, "ListKeys", "{}").await.unwrap();
+    let id = text(&keys["Keys"][0], "KeyId");
+    let request = json!({"KeyId": id, "PendingWindowInDays": 7}).to_string();
+    ask(&service, "ScheduleKeyDeletion", &request).await.unwrap();
+    clock.advance(8 * 86_400_000);
+    assert!(service.sweep().await.is_err());
+    drop(service);
+    let count = async |prefix: &str| store.scan(KeyRange::prefix(prefix), 10).await.unwrap().len();
+    assert_eq!((count("grave/").await, count("material/").await), (1, 2));
+
+    let rotation = rotate_domain_key(store.as_ref(), Root::Key(place.root())).await.unwrap();
+    assert_eq!((rotation.rewrapped, rotation.destroyed), (1, 1));
+    assert_eq!((count("grave/").await, count("material/").await), (0, 1));
+    store.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn material_without_a_key_stops_a_rotation_before_anything_is_lost() {
+    let place = Place::new(2).await;
+    let store = place.store();
+    let (path, found) = store.scan(KeyRange::prefix("ref/"), 1).await.unwrap().remove(0);
+    store.commit(vec![], vec![Write::Delete(path.clone())]).await.unwrap();
+    let refusal = rotate_domain_key(store.as_ref(), Root::Key(place.root())).await.unwrap_err();
+    assert!(matches!(refusal, OpenError::Damaged(_)), "{refusal}");
+    store.commit(vec![], vec![Write::Put(path, found.value)]).await.unwrap();
+    store.close().await.unwrap();
+    place.decrypts_everything(Root::Key(place.root())).await;
+}
+
+#[tokio::test]
+async fn a_rewrapped_store_knows_its_new_root_key_only() {
+    let place = Place::new(3).await;
+    let store = place.store();
+    let other_file = place.folder.path().join("other-root-key");
+    let other = RootKey::create_file(&other_file).unwrap();
+    rewrap_root(store.as_ref(), Root::Key(place.root()), NewRoot::Key(other)).await.unwrap();
+    store.close().await.unwrap();
+    assert!(matches!(place.refuses(Root::Key(place.root())).await, OpenError::WrongRootKey));
+    let other = || Root::Key(RootKey::load_file(&other_file).unwrap());
+    place.decrypts_everything(other()).await;
+
+    // On to a passphrase.
+    let passphrase = || Secret::from_slice(b"correct horse battery staple");
+    let store = place.store();
+    rewrap_root(store.as_ref(), other(), NewRoot::Passphrase(passphrase())).await.unwrap();
+    store.close().await.unwrap();
+    assert!(matches!(place.refuses(other()).await, OpenError::WrongProvider(_)));
+    let wrong = Root::Passphrase(Secret::from_slice(b"incorrect horse"));
+    assert!(matches!(place.refuses(wrong).await, OpenError::RootKey(_)));
+    place.decrypts_everything(Root::Passphrase(passphrase())).await;
+
+    // And a rotation under it.
+    let store = place.store();
+    let rotation = rotate_domain_key(store.as_ref(), Root::Passphrase(passphrase())).await.unwrap();
+    assert_eq!((rotation.epoch, rotation.rewrapped), (2, 3));
+    store.close().await.unwrap();
+    place.decrypts_everything(Root::Passphrase(passphrase())).await;
+}
+
+#[tokio::test]
+async fn a_store_under_another_root_key_is_told_from_a_damaged_one() {
+    let place = Place::new(1).await;
+    let stranger = Root::Key(RootKey::generate().unwrap());
+    assert!(matches!(place.refuses(stranger).await, OpenError::WrongRootKey));
+    for record in ["meta/domain/00000001", "meta/record-key"] {
+        let store = place.store();
+        let whole = store.read(record.as_bytes()).await.unwrap().unwrap().value;
+        for byte in 0..whole.len() {
+            let mut bad = whole.clone();
+            bad[byte] ^= 0x40;
+            put(store.as_ref(), record, &bad).await;
+            let refusal =
+                Keyring::open(store.as_ref(), Root::Key(place.root()), 0).await.unwrap_err();
+            assert!(matches!(refusal, OpenError::Damaged(_)), "{record} {byte}: {refusal}");
+        }
+        put(store.as_ref(), record, &whole).await;
+        store.close().await.unwrap();
+    }
+    let store = place.store();
+    let whole = store.read(b"meta/store").await.unwrap().unwrap().value;
+    for bad in [&b""[..], b"{", b"[]", b"\xff", &whole[..whole.len() - 1]] {
+        put(store.as_ref(), "meta/store", bad).await;
+        let refusal = Keyring::open(store.as_ref(), Root::Key(place.root()), 0).await.unwrap_err();
+        assert!(matches!(refusal, OpenError::Damaged(_)), "{refusal}");
+    }
+    // A store without its header is not taken for a new one.
+    store.commit(vec![], vec![Write::Delete(b"meta/store".to_vec())]).await.unwrap();
+    let refusal = Keyring::open(store.as_ref(), Root::Key(place.root()), 0).await.unwrap_err();
+    assert!(matches!(refusal, OpenError::NoHeader), "{refusal}");
+    put(store.as_ref(), "meta/store", &whole).await;
+    store.close().await.unwrap();
+    place.decrypts_everything(Root::Key(place.root())).await;
+}
+
+#[tokio::test]
+async fn a_store_of_a_newer_release_is_refused_as_such() {
+    let place = Place::new(1).await;
+    let store = place.store();
+    let whole = store.read(b"meta/store").await.unwrap().unwrap().value;
+    let mut header: Value = serde_json::from_slice(&whole).unwrap();
+    for format in [json!(2), json!(u64::MAX)] {
+        header["format"] = format.clone();
+        put(store.as_ref(), "meta/store", header.to_string().as_bytes()).await;
+        let refusal = Keyring::open(store.as_ref(), Root::Key(place.root()), 0).await.unwrap_err();
+        let OpenError::Newer { found } = refusal else { panic!("{refusal}") };
+        assert_eq!(u64::from(found), format.as_u64().unwrap().min(u64::from(u32::MAX)));
+    }
+    // Also one of a shape that this release does not know.
+    put(store.as_ref(), "meta/store", b"{\"format\":2,\"root\":{}}").await;
+    let refusal = Keyring::open(store.as_ref(), Root::Key(place.root()), 0).await.unwrap_err();
+    assert!(matches!(refusal, OpenError::Newer { found: 2 }), "{refusal}");
+    store.close().await.unwrap();
+}
+
+async fn put(store: &dyn Store, path: &str, value: &[u8]) {
+    let write = Write::Put(path.as_bytes().to_vec(), value.to_vec());
+    store.commit(vec![], vec![write]).await.unwrap();
+}
+
+/// A store that is full after some commits and erasures.
+struct Failing {
+    store: Arc<dyn Store>,
+    left: AtomicI64,
+}
+
+impl Failing {
+    fn after(steps: i64, store: Arc<dyn Store>) -> Self {
+        Self { store, left: AtomicI64::new(steps) }
+    }
+
+    fn step(&self) -> Result<(), StoreError> {
+        match self.left.fetch_sub(1, Ordering::SeqCst) {
+            1.. => Ok(()),
+            _ => Err(StoreError::Full),
+        }
+    }
+}
+
+impl Store for Failing {
+    fn read<'a>(&'a self, key: &'a [u8]) -> Future<'a, Result<Option<Versioned>, StoreError>> {
+        self.store.read(key)
+    }
+
+    #[allow(clippy::type_complexity, reason = "the trait's own")]
+    fn scan<'a>(
+        &'a self,
+        range: KeyRange,
+        limit: usize,
+    ) -> Future<'a, Result<Vec<(Vec<u8>, Versioned)>, StoreError>> {
+        self.store.scan(range, limit)
+    }
+
+    fn commit<'a>(
+        &'a self,
+        guards: Vec<Guard>,
+        writes: Vec<Write>,
+    ) -> Future<'a, Result<Revision, StoreError>> {
+        Box::pin(async move {
+            self.step()?;
+            self.store.commit(guards, writes).await
+        })
+    }
+
+    fn watch(&self, from: Option<Revision>) -> Result<Watch, StoreError> {
+        self.store.watch(from)
+    }
+
+    fn revision(&self) -> Revision {
+        self.store.revision()
+    }
+
+    fn erase<'a>(&'a self, keys: Vec<Vec<u8>>) -> Future<'a, Result<Revision, StoreError>> {
+        Box::pin(async move {
+            self.step()?;
+            self.store.erase(keys).await
+        })
+    }
+
+    fn health(&self) -> Health {
+        self.store.health()
+    }
+
+    fn statistics(&self) -> Statistics {
+        self.store.statistics()
+    }
+
+    fn close<'a>(&'a self) -> Future<'a, Result<(), StoreError>> {
+        self.store.close()
+    }
+}
