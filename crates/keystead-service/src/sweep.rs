@@ -116,26 +116,35 @@ impl Service {
 /// Erases the key material that the graves name, and the graves with it.
 ///
 /// # Errors
-/// KMSInternalException if the store fails or a record is damaged.
+/// KMSInternalException if the store fails or a grave is damaged; what the others name is erased.
 pub(crate) async fn bury(store: &dyn Store, record_key: &RecordKey) -> Result<()> {
+    let mut failed = None;
+    let mut range = KeyRange::prefix(paths::GRAVES);
     loop {
-        let graves = store.scan(KeyRange::prefix(paths::GRAVES), PAGE).await?;
-        if graves.is_empty() {
-            return Ok(());
-        }
+        let graves = store.scan(range.clone(), PAGE).await?;
+        let Some((last, _)) = graves.last() else { break };
+        range = range.after(last);
         let mut doomed = Vec::new();
         for (path, found) in graves {
-            let grave: GraveRecord =
-                records::decode(record_key, &path, &found.value).map_err(Error::internal)?;
-            for material in &grave.materials {
-                let material: KeyMaterialId =
-                    material.parse().map_err(|_| Error::internal("the id of a key material"))?;
-                doomed.push(paths::material(grave.account, grave.id, material));
+            match content(record_key, &path, &found.value) {
+                Ok(materials) => doomed.extend(materials.into_iter().chain([path])),
+                Err(error) => failed = failed.or(Some(error)),
             }
-            doomed.push(path);
         }
         for batch in doomed.chunks(PAGE) {
             store.erase(batch.to_vec()).await?;
         }
     }
+    failed.map_or(Ok(()), Err)
+}
+
+/// The paths of the key material that a grave names.
+fn content(record_key: &RecordKey, path: &[u8], value: &[u8]) -> Result<Vec<paths::Path>> {
+    let grave: GraveRecord = records::decode(record_key, path, value).map_err(Error::internal)?;
+    let place = |material: &String| {
+        let material: KeyMaterialId =
+            material.parse().map_err(|_| Error::internal("the id of a key material"))?;
+        Ok(paths::material(grave.account, grave.id, material))
+    };
+    grave.materials.iter().map(place).collect()
 }
