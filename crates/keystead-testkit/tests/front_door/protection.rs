@@ -72,6 +72,25 @@ impl Place {
         store.close().await.unwrap();
     }
 
+    /// Deletes keys and is interrupted each time before their material is erased.
+    async fn deleted_but_not_erased(&self, store: &Arc<dyn Store>, keys: usize) {
+        let clock: Arc<MovableClock> = Arc::default();
+        // Each key takes two commits, to schedule and to delete it; the erasure fails.
+        let steps = i64::try_from(2 * keys).unwrap();
+        let failing: Arc<dyn Store> = Arc::new(Failing::after(steps, Arc::clone(store)));
+        let settings = ServiceSettings::default();
+        let dynamic: Arc<dyn Clock> = clock.clone();
+        let root = Root::Key(self.root());
+        let service = Service::open(settings, failing, root, dynamic).await.unwrap();
+        let listed = ask(&service, "ListKeys", "{}").await.unwrap();
+        for key in listed["Keys"].as_array().unwrap().iter().take(keys) {
+            let request = json!({"KeyId": key["KeyId"], "PendingWindowInDays": 7}).to_string();
+            ask(&service, "ScheduleKeyDeletion", &request).await.unwrap();
+        }
+        clock.advance(8 * 86_400_000);
+        assert!(service.sweep().await.is_err());
+    }
+
     async fn refuses(&self, root: Root) -> OpenError {
         let store = self.store();
         let refusal = Keyring::open(store.as_ref(), root, 0).await.unwrap_err();
@@ -84,6 +103,10 @@ fn embedded(directory: &Path) -> Arc<dyn Store> {
     std::fs::create_dir_all(directory).unwrap();
     let options = OpenOptions { create: true, ..OpenOptions::default() };
     Arc::new(Embedded::open(directory, &options).unwrap())
+}
+
+async fn count(store: &dyn Store, prefix: &str) -> usize {
+    store.scan(KeyRange::prefix(prefix), 10).await.unwrap().len()
 }
 
 async fn epochs(store: &dyn Store) -> Vec<String> {
@@ -135,25 +158,38 @@ async fn an_interrupted_rotation_is_completed_by_the_next() {
 async fn a_rotation_erases_what_a_deletion_left_behind() {
     let place = Place::new(2).await;
     let store = place.store();
-    let clock = Arc::new(MovableClock::default());
-    // The commit that deletes the key succeeds, the erasure of its material does not.
-    let failing: Arc<dyn Store> = Arc::new(Failing::after(2, Arc::clone(&store)));
-    let root = Root::Key(place.root());
-    let dynamic: Arc<dyn Clock> = clock.clone();
-    let service = Service::open(ServiceSettings::default(), failing, root, dynamic).await.unwrap();
-    let keys = ask(&service, "ListKeys", "{}").await.unwrap();
-    let id = text(&keys["Keys"][0], "KeyId");
-    let request = json!({"KeyId": id, "PendingWindowInDays": 7}).to_string();
-    ask(&service, "ScheduleKeyDeletion", &request).await.unwrap();
-    clock.advance(8 * 86_400_000);
-    assert!(service.sweep().await.is_err());
-    drop(service);
-    let count = async |prefix: &str| store.scan(KeyRange::prefix(prefix), 10).await.unwrap().len();
-    assert_eq!((count("grave/").await, count("material/").await), (1, 2));
+    place.deleted_but_not_erased(&store, 1).await;
+    assert_eq!(count(store.as_ref(), "grave/").await, 1);
+    assert_eq!(count(store.as_ref(), "material/").await, 2);
 
     let rotation = rotate_domain_key(store.as_ref(), Root::Key(place.root())).await.unwrap();
     assert_eq!((rotation.rewrapped, rotation.destroyed), (1, 1));
-    assert_eq!((count("grave/").await, count("material/").await), (0, 1));
+    assert_eq!(count(store.as_ref(), "grave/").await, 0);
+    assert_eq!(count(store.as_ref(), "material/").await, 1);
+    store.close().await.unwrap();
+}
+
+/// A damaged grave keeps its own material from being erased, and no other.
+#[tokio::test]
+async fn a_damaged_grave_holds_up_no_other() {
+    let place = Place::new(3).await;
+    let store = place.store();
+    place.deleted_but_not_erased(&store, 3).await;
+    let graves = store.scan(KeyRange::prefix("grave/"), 10).await.unwrap();
+    assert_eq!(graves.len(), 3);
+    let (path, found) = &graves[0];
+    let path = std::str::from_utf8(path).unwrap();
+    let mut bad = found.value.clone();
+    bad[5] ^= 1;
+    put(store.as_ref(), path, &bad).await;
+    let service = open(&store, Root::Key(place.root())).await;
+    assert!(service.sweep().await.is_err());
+    assert_eq!(count(store.as_ref(), "grave/").await, 1);
+    assert_eq!(count(store.as_ref(), "material/").await, 1);
+    put(store.as_ref(), path, &found.value).await;
+    service.sweep().await.unwrap();
+    assert_eq!(count(store.as_ref(), "grave/").await, 0);
+    assert_eq!(count(store.as_ref(), "material/").await, 0);
     store.close().await.unwrap();
 }
 
