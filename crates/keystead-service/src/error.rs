@@ -284,6 +284,30 @@ impl Error {
         )
     }
 
+    // ---- rotation (behaviour.md 4.6) ----
+
+    pub(crate) fn on_demand_limit(arn: &str) -> Self {
+        Self::limit_exceeded(format!(
+            "The on-demand rotations limit has been reached for the given keyId. No more on-demand \
+             rotations can be performed for this key: {arn}"
+        ))
+    }
+
+    pub(crate) fn no_pending_material(arn: &str) -> Self {
+        Self::client(
+            "KMSInvalidStateException",
+            format!("No available key material pending rotation for the key: {arn}."),
+        )
+    }
+
+    /// A rotation that is under way or about to be [ours].
+    pub(crate) fn rotation_conflict(arn: &str) -> Self {
+        Self::client(
+            "ConflictException",
+            format!("A rotation of {arn} is in progress or due within 20 minutes."),
+        )
+    }
+
     // ---- use ----
 
     pub(crate) fn invalid_ciphertext() -> Self {

@@ -92,20 +92,38 @@ impl Keys {
         }
         let path = paths::key(reference.account, region, key);
         let generation = self.generation(&path);
-        let Some(found) = self.store.read(&path).await? else { return Ok(None) };
-        let record: KeyRecord =
-            records::decode(keyring.record_key(), &path, &found.value).map_err(Error::internal)?;
-        let entry = Arc::new(KeyEntry {
-            arn: key_arn(region, record.account, record.id),
-            record,
-            revision: found.revision,
-            material: OnceLock::new(),
-        });
+        let Some(entry) = self.fresh(keyring, reference.account, region, key).await? else {
+            return Ok(None);
+        };
+        let entry = Arc::new(entry);
         let _feed = self.lock();
         if self.generation(&path) == generation {
             self.keys.insert(place, Arc::clone(&entry));
         }
         Ok(Some(entry))
+    }
+
+    /// A key as the store has it now, past the caches.
+    ///
+    /// # Errors
+    /// KMSInternalException if the store fails or the record is damaged.
+    pub(crate) async fn fresh(
+        &self,
+        keyring: &Keyring,
+        account: AccountId,
+        region: &Region,
+        key: KeyId,
+    ) -> Result<Option<KeyEntry>> {
+        let path = paths::key(account, region, key);
+        let Some(found) = self.store.read(&path).await? else { return Ok(None) };
+        let record: KeyRecord =
+            records::decode(keyring.record_key(), &path, &found.value).map_err(Error::internal)?;
+        Ok(Some(KeyEntry {
+            arn: key_arn(region, record.account, record.id),
+            record,
+            revision: found.revision,
+            material: OnceLock::new(),
+        }))
     }
 
     /// The key that an alias points to.

@@ -22,6 +22,7 @@ mod pairs;
 mod proofs;
 mod resolve;
 mod road;
+mod rotation;
 mod seal;
 mod service;
 mod specs;

@@ -6,7 +6,9 @@
 //! releases can share a store.
 
 use keystead_crypto::RecordKey;
-use keystead_model::{AccountId, KeyId, KeyMaterialId, KeySpec, KeyUsageType, OriginType, Region};
+use keystead_model::{
+    AccountId, KeyId, KeyMaterialId, KeySpec, KeyUsageType, OriginType, Region, RotationType,
+};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -104,6 +106,12 @@ pub struct KeyRecord {
     /// Its key materials, oldest first. Empty until key material is imported.
     #[serde(default)]
     pub materials: Vec<MaterialEntry>,
+    /// Automatic rotation, while it is switched on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rotation: Option<Rotation>,
+    /// An on-demand rotation that is not completed yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_demand: Option<OnDemand>,
     /// How many aliases point to it.
     #[serde(default)]
     pub aliases: u32,
@@ -119,6 +127,11 @@ impl KeyRecord {
     /// The material that encrypts, the newest one marked current.
     pub fn current_material(&self) -> Option<KeyMaterialId> {
         self.materials.iter().rev().find(|entry| entry.current).map(|entry| entry.id)
+    }
+
+    /// Whether this is a multi-Region key that follows a primary key in another Region.
+    pub fn is_replica(&self) -> bool {
+        self.multi_region.as_ref().is_some_and(|all| all.primary != self.region)
     }
 
     /// Whether the key belongs to the kind that encrypts symmetrically.
@@ -137,6 +150,33 @@ pub struct MultiRegion {
     pub replicas: Vec<String>,
 }
 
+/// Automatic rotation of a key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rotation {
+    /// Days from one rotation to the next.
+    pub period: i32,
+    /// When the next rotation is due.
+    pub next: i64,
+}
+
+/// A rotation by RotateKeyOnDemand on its way.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OnDemand {
+    /// When it was asked for.
+    pub started: i64,
+    /// When it is completed.
+    pub completes: i64,
+}
+
+/// How a key material came to be the current one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rotated {
+    /// When.
+    pub date: i64,
+    /// By schedule or by request.
+    pub kind: RotationType,
+}
+
 /// One key material of a key; the bytes are in a record of their own.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct MaterialEntry {
@@ -147,6 +187,9 @@ pub struct MaterialEntry {
     pub created: i64,
     /// Whether new ciphertexts are made with it.
     pub current: bool,
+    /// The rotation that brought it in. `None` for the first material.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rotated: Option<Rotated>,
     /// What a newer release wrote and this one does not know.
     #[serde(flatten)]
     pub unknown: Map<String, Value>,

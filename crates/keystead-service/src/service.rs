@@ -68,6 +68,8 @@ pub struct ServiceSettings {
     pub pair_threads: usize,
     /// How many requests may wait for such a pair before more are throttled.
     pub pair_queue: usize,
+    /// How long an on-demand rotation takes, milliseconds. 0: it is completed when it is answered.
+    pub rotation_delay: i64,
 }
 
 impl Default for ServiceSettings {
@@ -79,6 +81,7 @@ impl Default for ServiceSettings {
             cached_keys: 16_384,
             pair_threads: cores.saturating_sub(1).max(1),
             pair_queue: 256,
+            rotation_delay: 0,
         }
     }
 }

@@ -52,7 +52,13 @@ impl Service {
         if self.destroy(due.account, &due.region, due.id).await? {
             return Ok(true);
         }
-        // The deletion was cancelled or moved: left alone, the entry would be found for ever.
+        if self.rotate_if_due(due.account, &due.region, due.id).await? {
+            // The next rotation has an entry of its own by now.
+            Draft::default().delete(path).commit(self).await?;
+            return Ok(false);
+        }
+        // The deletion was cancelled or moved, or the key cannot rotate now: left alone, the entry
+        // would be found for ever.
         let mut draft = Draft::default();
         draft.unchanged(path.clone(), found.revision).delete(path);
         draft.commit(self).await?;

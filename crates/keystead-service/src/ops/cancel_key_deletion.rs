@@ -32,7 +32,9 @@ impl Operation for CancelKeyDeletion {
     ) -> Result<Self::Output> {
         let mut record = key.0.record.clone();
         let mut draft = Draft::default();
-        if let State::PendingDeletion { deletion, .. } = record.state {
+        if let State::PendingDeletion { deletion, .. } = record.state
+            && record.rotation.as_ref().is_none_or(|rotation| rotation.next != deletion)
+        {
             draft.delete(paths::due(deletion, record.account, &record.region, record.id));
         }
         record.state = State::Disabled;

@@ -104,6 +104,8 @@ fn new_key(
             .then(|| MultiRegion { primary: caller.region().clone(), replicas: Vec::new() }),
         tags: tags::merged(&[], input.tags.as_deref().unwrap_or_default()),
         materials: Vec::new(),
+        rotation: None,
+        on_demand: None,
         aliases: 0,
         custom_key_store: None,
         unknown: Map::new(),
@@ -114,8 +116,13 @@ fn new_key(
     }
     let material = SymmetricMaterial::generate()?;
     let material_id = KeyMaterialId::new(material.id(&id.to_string(), spec.as_str())?);
-    let unknown = Map::new();
-    record.materials.push(MaterialEntry { id: material_id, created: now, current: true, unknown });
+    record.materials.push(MaterialEntry {
+        id: material_id,
+        created: now,
+        current: true,
+        rotated: None,
+        unknown: Map::new(),
+    });
     Ok((record, Some(material)))
 }
 

@@ -36,8 +36,25 @@ impl Operation for EnableKey {
             _ if waits => State::PendingImport,
             _ => State::Enabled,
         };
-        if record.state != key.0.record.state {
-            Draft::default().replace(service, &key.0, &record)?.commit(service).await?;
+        if record.state == key.0.record.state {
+            return Ok(Empty);
+        }
+        let mut draft = Draft::default();
+        let now = service.clock.now();
+        let overdue = record.rotation.as_ref().is_some_and(|rotation| rotation.next <= now);
+        if let Some(rotation) = &mut record.rotation
+            && record.state == State::Enabled
+            && !key.0.record.is_replica()
+        {
+            // What came due meanwhile is made up for once, at once.
+            rotation.next = rotation.next.max(now);
+            let next = rotation.next;
+            service.due(&mut draft, &record, next)?;
+        }
+        service.replace_related(&mut draft, &key.0, &record).await?;
+        draft.commit(service).await?;
+        if overdue {
+            service.rotate_if_due(record.account, &record.region, record.id).await?;
         }
         Ok(Empty)
     }

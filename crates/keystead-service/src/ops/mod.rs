@@ -17,18 +17,23 @@ mod decrypt;
 mod delete_alias;
 mod describe_key;
 mod disable_key;
+mod disable_key_rotation;
 mod enable_key;
+mod enable_key_rotation;
 mod encrypt;
 mod generate_data_key;
 mod generate_data_key_pair;
 mod generate_random;
 mod get_key_policy;
+mod get_key_rotation_status;
 mod list_aliases;
 mod list_key_policies;
+mod list_key_rotations;
 mod list_keys;
 mod list_resource_tags;
 mod put_key_policy;
 mod re_encrypt;
+mod rotate_key_on_demand;
 mod schedule_key_deletion;
 mod tag_resource;
 mod untag_resource;
@@ -76,10 +81,10 @@ static TABLE: [Row; 54] = [
     not_built(OperationName::DescribeCustomKeyStores),
     reads::<describe_key::DescribeKey>(),
     writes::<disable_key::DisableKey>(),
-    not_built(OperationName::DisableKeyRotation),
+    writes::<disable_key_rotation::DisableKeyRotation>(),
     not_built(OperationName::DisconnectCustomKeyStore),
     writes::<enable_key::EnableKey>(),
-    not_built(OperationName::EnableKeyRotation),
+    writes::<enable_key_rotation::EnableKeyRotation>(),
     reads::<encrypt::Encrypt>(),
     reads::<generate_data_key::GenerateDataKey>(),
     reads::<generate_data_key_pair::GenerateDataKeyPair>(),
@@ -89,14 +94,14 @@ static TABLE: [Row; 54] = [
     reads::<generate_random::GenerateRandom>(),
     not_built(OperationName::GetKeyLastUsage),
     reads::<get_key_policy::GetKeyPolicy>(),
-    not_built(OperationName::GetKeyRotationStatus),
+    reads::<get_key_rotation_status::GetKeyRotationStatus>(),
     not_built(OperationName::GetParametersForImport),
     not_built(OperationName::GetPublicKey),
     not_built(OperationName::ImportKeyMaterial),
     reads::<list_aliases::ListAliases>(),
     not_built(OperationName::ListGrants),
     reads::<list_key_policies::ListKeyPolicies>(),
-    not_built(OperationName::ListKeyRotations),
+    reads::<list_key_rotations::ListKeyRotations>(),
     reads::<list_keys::ListKeys>(),
     reads::<list_resource_tags::ListResourceTags>(),
     not_built(OperationName::ListRetirableGrants),
@@ -105,7 +110,7 @@ static TABLE: [Row; 54] = [
     not_built(OperationName::ReplicateKey),
     not_built(OperationName::RetireGrant),
     not_built(OperationName::RevokeGrant),
-    not_built(OperationName::RotateKeyOnDemand),
+    writes::<rotate_key_on_demand::RotateKeyOnDemand>(),
     writes::<schedule_key_deletion::ScheduleKeyDeletion>(),
     not_built(OperationName::Sign),
     writes::<tag_resource::TagResource>(),

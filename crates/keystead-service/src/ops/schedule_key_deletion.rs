@@ -3,19 +3,16 @@
 use keystead_model::{
     KeyState, OperationName, ScheduleKeyDeletionRequest, ScheduleKeyDeletionResponse, Timestamp,
 };
-use serde_json::Map;
 
 use crate::caller::Caller;
 use crate::error::{Error, Result};
 use crate::operation::{Facts, Key, Operation};
-use crate::paths;
 use crate::proofs::Usable;
-use crate::records::DueRecord;
+use crate::rotation::DAY;
 use crate::service::Service;
 use crate::state::State;
 use crate::write::Draft;
 
-const DAY: i64 = 86_400_000;
 const DEFAULT_DAYS: i32 = 30;
 
 pub(super) struct ScheduleKeyDeletion;
@@ -58,9 +55,7 @@ impl Operation for ScheduleKeyDeletion {
         } else {
             let deletion = service.clock.now().saturating_add(DAY * i64::from(window));
             record.state = State::PendingDeletion { deletion, window };
-            let (account, region, id) = (record.account, &record.region, record.id);
-            let due = DueRecord { account, region: region.clone(), id, unknown: Map::new() };
-            draft.put(service, paths::due(deletion, account, region, id), &due)?;
+            service.due(&mut draft, &record, deletion)?;
             Some(Timestamp::from_millis(deletion))
         };
         draft.replace(service, &key.0, &record)?.commit(service).await?;
