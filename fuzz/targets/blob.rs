@@ -7,7 +7,8 @@
 use std::sync::OnceLock;
 
 use keystead_crypto::{
-    BLOB_OVERHEAD, Blob, BlobHeader, EncryptionContext, MAX_BLOB, SymmetricMaterial, decrypt, encrypt,
+    BLOB_OVERHEAD, Blob, BlobHeader, EncryptionContext, MAX_BLOB, SymmetricMaterial, decrypt,
+    encrypt,
 };
 use libfuzzer_sys::fuzz_target;
 

@@ -52,7 +52,9 @@ class Reader:
         with sqlite3.connect(f"file:{file}?mode=ro", uri=True) as database:
             assert database.execute("PRAGMA application_id").fetchone() == (0x4B535444,)
             assert database.execute("PRAGMA user_version").fetchone() == (1,)
-            self.rows = {bytes(k): bytes(v) for k, v in database.execute("SELECT key, value FROM kv")}
+            self.rows = {
+                bytes(k): bytes(v) for k, v in database.execute("SELECT key, value FROM kv")
+            }
         self.header = json.loads(self.rows[b"meta/store"])
         self.store_id = bytes.fromhex(self.header["store_id"])
         self.root = root or self.open_slot(passphrase)
@@ -73,7 +75,9 @@ class Reader:
         key = Argon2id(
             salt=slot[13:29], length=32, iterations=passes, lanes=lanes, memory_cost=memory
         ).derive(passphrase)
-        return AESGCM(key).decrypt(slot[29:41], slot[41:], b"keystead/v1/passphrase-slot" + slot[:41])
+        return AESGCM(key).decrypt(
+            slot[29:41], slot[41:], b"keystead/v1/passphrase-slot" + slot[:41]
+        )
 
     def check_root(self):
         value, label = bytes.fromhex(self.header["root_check"]), b"keystead/v1/root-check"
@@ -143,12 +147,16 @@ def check(server, account, **opened_by):
     for blob in blobs:
         assert reader.decrypt(blob["CiphertextBlob"], context) == b"hello"
     prefixes = (b"key/", b"policy/", b"ref/", b"alias/", b"due/")
-    counts = {prefix: len([reader.record(path) for path in reader.under(prefix)]) for prefix in prefixes}
+    counts = {
+        prefix: len([reader.record(path) for path in reader.under(prefix)]) for prefix in prefixes
+    }
     assert counts == {b"key/": 3, b"policy/": 3, b"ref/": 3, b"alias/": 1, b"due/": 1}
     record = reader.record(f"key/{account}/us-east-1/{keys[0]['KeyId']}".encode())
     assert record["state"] == {"name": "Enabled"} and record["aliases"] == 1
     assert record["materials"][0]["id"] == keys[0]["CurrentKeyMaterialId"]
-    assert reader.rows[f"key-alias/{account}/us-east-1/{keys[0]['KeyId']}/alias/one".encode()] == b""
+    assert (
+        reader.rows[f"key-alias/{account}/us-east-1/{keys[0]['KeyId']}/alias/one".encode()] == b""
+    )
 
     sealed = page["NextMarker"].encode()
     marker = base64.urlsafe_b64decode(sealed + b"=" * (-len(sealed) % 4))
