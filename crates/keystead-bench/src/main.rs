@@ -49,7 +49,7 @@ struct Arguments {
     /// Threads of the load generator [default: half of the cores]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000))]
     client_threads: Option<u16>,
-    /// Measure only operations whose name contains this
+    /// Measure only the operation of this name, or those whose names contain it
     #[arg(long, value_name = "NAME")]
     only: Option<String>,
     /// The keystead program [default: the one beside this program]

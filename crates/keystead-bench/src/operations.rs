@@ -76,7 +76,7 @@ impl Operation {
         Self { pace: Pace::Slow, ..Self::new(name, call) }
     }
 
-    /// Whether `--only` means this one.
+    /// Whether `part` is part of the name, in whatever case.
     pub(crate) fn is_named(&self, part: &str) -> bool {
         self.name.to_ascii_lowercase().contains(&part.to_ascii_lowercase())
     }

@@ -44,14 +44,21 @@ pub(crate) struct Findings {
     pub(crate) bare_memory_kib: u64,
 }
 
-/// The operations that `only` names, or all; without slow ones in a quick run.
+/// The operation that `only` names, else those of whose names it is a part, or all; without slow ones in
+/// a quick run.
 ///
 /// # Errors
 /// None is left.
 pub(crate) fn select(only: Option<&str>, quick: bool) -> Result<Vec<&'static Operation>> {
+    let exact = OPERATIONS.iter().find(|operation| only == Some(operation.name));
+    let meant = |operation: &&Operation| match (exact, only) {
+        (Some(exact), _) => operation.name == exact.name,
+        (None, Some(only)) => operation.is_named(only),
+        (None, None) => true,
+    };
     let chosen: Vec<_> = OPERATIONS
         .iter()
-        .filter(|operation| only.is_none_or(|only| operation.is_named(only)))
+        .filter(meant)
         .filter(|operation| !quick || operation.pace == Pace::Fast)
         .collect();
     ensure!(!chosen.is_empty(), "no operation to measure");
@@ -223,6 +230,9 @@ mod tests {
     #[test]
     fn only_selects_by_part_of_a_name() {
         assert_eq!(select(Some("encrypt"), false).unwrap().len(), 1);
+        // A whole name is that one, although it is part of others.
+        assert_eq!(select(Some("GenerateDataKey"), false).unwrap().len(), 1);
+        assert_eq!(select(Some("generatedatakey"), false).unwrap().len(), 10);
         assert_eq!(select(Some("rsa_"), false).unwrap().len(), 3);
         assert!(select(Some("rsa_"), true).is_err());
         assert!(select(Some("no such thing"), false).is_err());
