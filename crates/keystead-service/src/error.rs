@@ -284,6 +284,31 @@ impl Error {
         )
     }
 
+    // ---- grants (behaviour.md 4.5) ----
+
+    /// A grantee or retiring principal that no grant can have; the text is unverified.
+    pub(crate) fn invalid_principal() -> Self {
+        Self::client("InvalidArnException", "ARN does not refer to a valid principal")
+    }
+
+    pub(crate) fn invalid_grant_id() -> Self {
+        Self::silent("InvalidGrantIdException")
+    }
+
+    pub(crate) fn no_such_grant(id: &str) -> Self {
+        Self::not_found(format!("Grant ID {id} not found"))
+    }
+
+    /// Who is neither retiring principal, nor grantee allowed to retire, nor issuer.
+    pub(crate) fn denied_retiring(caller: &str, key_arn: &str) -> Self {
+        Self::client(
+            "AccessDeniedException",
+            format!(
+                "User: {caller} is not authorized to perform: kms:RetireGrant on resource: {key_arn}"
+            ),
+        )
+    }
+
     // ---- rotation (behaviour.md 4.6) ----
 
     pub(crate) fn on_demand_limit(arn: &str) -> Self {
@@ -312,6 +337,21 @@ impl Error {
 
     pub(crate) fn invalid_ciphertext() -> Self {
         Self::silent("InvalidCiphertextException")
+    }
+
+    /// The signature is not one of the message; no text [obs].
+    pub(crate) fn invalid_signature() -> Self {
+        Self::silent("KMSInvalidSignatureException")
+    }
+
+    /// The MAC is not one of the message; no text [obs].
+    pub(crate) fn invalid_mac() -> Self {
+        Self::silent("KMSInvalidMacException")
+    }
+
+    /// A peer's public key that cannot be used; no text [obs].
+    pub(crate) fn invalid_peer_key() -> Self {
+        Self::silent("ValidationException")
     }
 
     pub(crate) fn incorrect_key() -> Self {

@@ -219,6 +219,34 @@ impl Keyring {
         self.domain().wrap_material(&context(record, &key_id, &id), material)
     }
 
+    /// Wraps the material of an asymmetric or HMAC key.
+    ///
+    /// # Errors
+    /// [`keystead_crypto::CryptoError`] when the library or its random source fails.
+    pub fn wrap_secret(
+        &self,
+        record: &KeyRecord,
+        id: KeyMaterialId,
+        secret: &[u8],
+    ) -> Result<Vec<u8>, keystead_crypto::CryptoError> {
+        let key_id = record.id.to_string();
+        self.domain().wrap_secret(&context(record, &key_id, &id), secret)
+    }
+
+    /// Unwraps the material of an asymmetric or HMAC key.
+    ///
+    /// # Errors
+    /// [`UnwrapError`] if the record is damaged or of another key.
+    pub(crate) fn unwrap_secret(
+        &self,
+        record: &KeyRecord,
+        id: KeyMaterialId,
+        wrapped: &[u8],
+    ) -> Result<Secret, UnwrapError> {
+        let key_id = record.id.to_string();
+        self.domain().unwrap_secret(&context(record, &key_id, &id), wrapped)
+    }
+
     /// Unwraps one material of a key.
     ///
     /// # Errors
@@ -331,7 +359,12 @@ pub async fn rotate_domain_key(store: &dyn Store, root: Root) -> Result<Rotation
             let record = key_record(store, &record_key, key_id).await?;
             let key_id = key_id.to_string();
             let context = context(&record, &key_id, &material);
-            if let Some(wrapped) = domain.rewrap_material(&context, &found.value)? {
+            let wrapped = if record.is_symmetric() {
+                domain.rewrap_material(&context, &found.value)?
+            } else {
+                domain.rewrap_secret(&context, &found.value)?
+            };
+            if let Some(wrapped) = wrapped {
                 guards.push(Guard::At(path.clone(), found.revision));
                 writes.push(Write::Put(path.clone(), wrapped));
             }

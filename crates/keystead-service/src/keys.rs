@@ -7,7 +7,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use keystead_crypto::SymmetricMaterial;
+use keystead_crypto::{Secret, SymmetricMaterial};
 use keystead_model::{AccountId, KeyId, KeyMaterialId, Region, key_arn};
 use keystead_store::{Revision, Store, Watch};
 use quick_cache::sync::Cache;
@@ -28,6 +28,8 @@ pub(crate) struct KeyEntry {
     pub(crate) revision: Revision,
     pub(crate) arn: String,
     material: OnceLock<Arc<SymmetricMaterial>>,
+    /// The wrapped material of an asymmetric or HMAC key.
+    wrapped: OnceLock<Vec<u8>>,
 }
 
 impl KeyEntry {
@@ -123,6 +125,7 @@ impl Keys {
             record,
             revision: found.revision,
             material: OnceLock::new(),
+            wrapped: OnceLock::new(),
         }))
     }
 
@@ -188,6 +191,27 @@ impl Keys {
             }
         }
         Ok(Some(material))
+    }
+
+    /// The material of an asymmetric or HMAC key, for one request.
+    ///
+    /// # Errors
+    /// `None` if it is not there; KMSInternalException if its record is damaged.
+    pub(crate) async fn secret(
+        &self,
+        keyring: &Keyring,
+        entry: &KeyEntry,
+        id: KeyMaterialId,
+    ) -> Result<Option<Secret>> {
+        let wrapped = match entry.wrapped.get() {
+            Some(wrapped) => wrapped,
+            None => {
+                let path = paths::material(entry.record.account, entry.record.id, id);
+                let Some(found) = self.store.read(&path).await? else { return Ok(None) };
+                entry.wrapped.get_or_init(|| found.value)
+            }
+        };
+        keyring.unwrap_secret(&entry.record, id, wrapped).map(Some).map_err(Error::internal)
     }
 
     /// Applies what the store's feed has and the caches do not know yet.

@@ -9,16 +9,18 @@
 //! operations, `ops/generate_data_key_pair.rs` is the one the service is built around.
 
 mod aliases;
+mod asymmetric;
 mod caller;
 mod clock;
 mod error;
+mod grants;
 mod key_policy;
 mod keys;
 mod metadata;
+mod mill;
 mod operation;
 mod ops;
 mod pagination;
-mod pairs;
 mod proofs;
 mod resolve;
 mod road;

@@ -42,6 +42,15 @@ pub(crate) trait Operation: 'static {
         Ok(())
     }
 
+    /// What only the store can tell of the request, asked before the DryRun exit.
+    fn verify(
+        _service: &Service,
+        _target: &Usable<Self::Target>,
+        _input: &Self::Input,
+    ) -> impl Future<Output = Result<()>> + Send {
+        std::future::ready(Ok(()))
+    }
+
     /// Does it. Everything that can refuse has spoken; a lost race answers with a conflict, upon
     /// which the road is travelled again from `resolve`.
     fn act(
@@ -79,6 +88,12 @@ pub(crate) enum Need {
     Nothing,
     /// KeyUsage ENCRYPT_DECRYPT, any spec that has it.
     Encryption,
+    /// KeyUsage SIGN_VERIFY.
+    Signing,
+    /// KeyUsage GENERATE_VERIFY_MAC.
+    Mac,
+    /// KeyUsage KEY_AGREEMENT.
+    Agreement,
     /// KeyUsage ENCRYPT_DECRYPT and KeySpec SYMMETRIC_DEFAULT.
     SymmetricEncryption,
 }

@@ -12,6 +12,9 @@
 //! | `alias/<account>/<region>/<alias name>` | an alias |
 //! | `key-alias/<account>/<region>/<key id>/<alias name>` | the same, by key |
 //! | `due/<milliseconds, 16 hex digits>/<account>/<region>/<key id>` | a deletion to carry out |
+//! | `grant/<account>/<region>/<key id>/<grant id>` | a grant |
+//! | `retirable/<region>/<principal>\|<account>/<key id>/<grant id>` | the same, by retiring principal |
+//! | `grant-name/<account>/<region>/<key id>/<fingerprint>` | the id of the grant with this name and these properties |
 //! | `grave/<account>/<key id>` | key material that must still be erased |
 //!
 //! Key material has no Region: the related keys of a multi-Region key share it.
@@ -81,6 +84,38 @@ pub(crate) fn due(moment: i64, account: AccountId, region: &Region, key: KeyId) 
 /// The first path after everything due at `moment`.
 pub(crate) fn due_after(moment: i64) -> Path {
     format!("due/{:016x}/", moment.max(0).saturating_add(1)).into_bytes()
+}
+
+pub(crate) fn grant(account: AccountId, region: &Region, key: KeyId, id: &str) -> Path {
+    format!("grant/{account}/{region}/{key}/{id}").into_bytes()
+}
+
+pub(crate) fn grants(account: AccountId, region: &Region, key: KeyId) -> Path {
+    format!("grant/{account}/{region}/{key}/").into_bytes()
+}
+
+/// No principal holds a `|`, so that one is never the beginning of another.
+pub(crate) fn retirable(
+    region: &Region,
+    principal: &str,
+    account: AccountId,
+    key: KeyId,
+    id: &str,
+) -> Path {
+    format!("retirable/{region}/{principal}|{account}/{key}/{id}").into_bytes()
+}
+
+pub(crate) fn retirables(region: &Region, principal: &str) -> Path {
+    format!("retirable/{region}/{principal}|").into_bytes()
+}
+
+pub(crate) fn grant_name(
+    account: AccountId,
+    region: &Region,
+    key: KeyId,
+    fingerprint: &str,
+) -> Path {
+    format!("grant-name/{account}/{region}/{key}/{fingerprint}").into_bytes()
 }
 
 pub(crate) fn grave(account: AccountId, key: KeyId) -> Path {

@@ -34,15 +34,15 @@ impl<T> Deref for Usable<T> {
 ///
 /// # Errors
 /// InvalidGrantTokenException, AccessDeniedException.
-pub(crate) fn authorize<O: Operation>(
-    _service: &Service,
+pub(crate) async fn authorize<O: Operation>(
+    service: &Service,
     caller: &Caller,
     target: O::Target,
     input: &O::Input,
 ) -> Result<Authorized<O::Target>> {
-    // No grant exists yet, so no token can be one of a grant.
-    if !input.grant_tokens().is_empty() {
-        return Err(Error::invalid_grant_token());
+    // A genuine token of a living grant adds nothing for a root, but must be one.
+    for token in input.grant_tokens() {
+        service.grant_of_token(token).await?;
     }
     for demand in target.demands(&O::FACTS).iter().flatten() {
         if let Some(Resource::Key(key)) = &demand.resource
@@ -78,16 +78,18 @@ impl<T: Target> Authorized<T> {
 
 fn need<O: Operation>(record: &crate::records::KeyRecord, arn: &str) -> Result<()> {
     let operation = O::FACTS.name.as_str();
-    match O::FACTS.need {
-        Need::Nothing => Ok(()),
-        Need::Encryption | Need::SymmetricEncryption
-            if record.usage != KeyUsageType::EncryptDecrypt =>
-        {
-            Err(Error::wrong_usage(arn, record.usage.as_str(), operation))
-        }
-        Need::SymmetricEncryption if !record.is_symmetric() => {
-            Err(Error::wrong_spec(arn, record.spec.as_str(), operation))
-        }
-        Need::Encryption | Need::SymmetricEncryption => Ok(()),
+    let usage = match O::FACTS.need {
+        Need::Nothing => return Ok(()),
+        Need::Encryption | Need::SymmetricEncryption => KeyUsageType::EncryptDecrypt,
+        Need::Signing => KeyUsageType::SignVerify,
+        Need::Mac => KeyUsageType::GenerateVerifyMac,
+        Need::Agreement => KeyUsageType::KeyAgreement,
+    };
+    if record.usage != usage {
+        return Err(Error::wrong_usage(arn, record.usage.as_str(), operation));
     }
+    if O::FACTS.need == Need::SymmetricEncryption && !record.is_symmetric() {
+        return Err(Error::wrong_spec(arn, record.spec.as_str(), operation));
+    }
+    Ok(())
 }

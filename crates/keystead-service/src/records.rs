@@ -5,9 +5,12 @@
 //! when it is read. Unknown JSON members are kept when a record is written back, so that two
 //! releases can share a store.
 
+use std::collections::BTreeMap;
+
 use keystead_crypto::RecordKey;
 use keystead_model::{
-    AccountId, KeyId, KeyMaterialId, KeySpec, KeyUsageType, OriginType, Region, RotationType,
+    AccountId, GrantOperation, KeyId, KeyMaterialId, KeySpec, KeyUsageType, OriginType, Region,
+    RotationType,
 };
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -106,6 +109,9 @@ pub struct KeyRecord {
     /// Its key materials, oldest first. Empty until key material is imported.
     #[serde(default)]
     pub materials: Vec<MaterialEntry>,
+    /// The public half of an asymmetric key: SubjectPublicKeyInfo, base64.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub public_key: Option<String>,
     /// Automatic rotation, while it is switched on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rotation: Option<Rotation>,
@@ -115,6 +121,9 @@ pub struct KeyRecord {
     /// How many aliases point to it.
     #[serde(default)]
     pub aliases: u32,
+    /// How many grants it has.
+    #[serde(default)]
+    pub grants: u32,
     /// The custom key store it lives in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub custom_key_store: Option<String>,
@@ -228,6 +237,35 @@ pub struct AliasRecord {
     pub created: i64,
     /// When it was pointed to its present target.
     pub updated: i64,
+    /// What a newer release wrote and this one does not know.
+    #[serde(flatten)]
+    pub unknown: Map<String, Value>,
+}
+
+/// A grant on a key; the key and the grant's id are in the path.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct GrantRecord {
+    /// The ARN of who may use the key by it.
+    pub grantee: String,
+    /// The ARN of who may retire it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retiring: Option<String>,
+    /// The account that created it.
+    #[serde(with = "text")]
+    pub issuer: AccountId,
+    /// What it allows, in the order of the model's enum, each once.
+    pub operations: Vec<GrantOperation>,
+    /// Encryption context pairs that a request must have, and no others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub equals: Option<BTreeMap<String, String>>,
+    /// Encryption context pairs that a request must have.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subset: Option<BTreeMap<String, String>>,
+    /// Its name, by which its creation is idempotent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// When it was created, milliseconds since the epoch.
+    pub created: i64,
     /// What a newer release wrote and this one does not know.
     #[serde(flatten)]
     pub unknown: Map<String, Value>,

@@ -68,9 +68,10 @@ async fn attempt<O: Operation>(
     input: &O::Input,
 ) -> Result<O::Output> {
     let target = O::resolve(service, caller, input).await?;
-    let authorized = authorize::<O>(service, caller, target, input)?;
+    let authorized = authorize::<O>(service, caller, target, input).await?;
     let usable = authorized.usable::<O>()?;
     O::fits(&usable, input)?;
+    O::verify(service, &usable, input).await?;
     if input.dry_run() {
         return Err(Error::dry_run());
     }

@@ -53,6 +53,11 @@ pub(crate) struct Opened {
 }
 
 impl UsableKey<'_> {
+    /// What is known of the key.
+    pub(crate) fn entry(&self) -> &KeyEntry {
+        self.0
+    }
+
     /// Encrypts under the key's current material.
     ///
     /// # Errors
@@ -106,7 +111,8 @@ impl UsableKey<'_> {
     }
 }
 
-fn without_material(entry: &KeyEntry) -> Error {
+/// Why a key that should have key material has none.
+pub(crate) fn without_material(entry: &KeyEntry) -> Error {
     match entry.record.origin {
         OriginType::External => Error::invalid_state(&entry.arn, "pending import"),
         _ => Error::internal(format!("{} has no key material", entry.arn)),

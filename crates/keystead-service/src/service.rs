@@ -13,7 +13,7 @@ use crate::clock::Clock;
 use crate::error::Error;
 use crate::keyring::{Keyring, OpenError, Root};
 use crate::keys::Keys;
-use crate::pairs::PairMill;
+use crate::mill::Mill;
 use crate::{ops, road};
 
 /// Identifies one request in its response and in the logs; a random UUID.
@@ -64,10 +64,14 @@ pub struct ServiceSettings {
     pub sm2_everywhere: bool,
     /// How many keys are kept in memory at most.
     pub cached_keys: usize,
-    /// How many data key pairs of slow specs are generated at once.
+    /// How many keys and data key pairs of slow specs are generated at once.
     pub pair_threads: usize,
     /// How many requests may wait for such a pair before more are throttled.
     pub pair_queue: usize,
+    /// How many operations with private keys run at once.
+    pub private_threads: usize,
+    /// How many requests may wait for such an operation before more are throttled.
+    pub private_queue: usize,
     /// How long an on-demand rotation takes, milliseconds. 0: it is completed when it is answered.
     pub rotation_delay: i64,
 }
@@ -81,6 +85,8 @@ impl Default for ServiceSettings {
             cached_keys: 16_384,
             pair_threads: cores.saturating_sub(1).max(1),
             pair_queue: 256,
+            private_threads: cores,
+            private_queue: 1_024,
             rotation_delay: 0,
         }
     }
@@ -92,7 +98,10 @@ pub struct Service {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) keyring: Keyring,
     pub(crate) keys: Keys,
-    pub(crate) pairs: PairMill,
+    /// Generates keys and pairs.
+    pub(crate) generation: Mill,
+    /// Private-key operations that would hold up other requests.
+    pub(crate) private_operations: Mill,
     pub(crate) settings: ServiceSettings,
 }
 
@@ -115,8 +124,9 @@ impl Service {
     ) -> Result<Arc<Self>, OpenError> {
         let keyring = Keyring::open(store.as_ref(), root, clock.now()).await?;
         let keys = Keys::new(Arc::clone(&store), settings.cached_keys)?;
-        let pairs = PairMill::new(settings.pair_threads, settings.pair_queue);
-        Ok(Arc::new(Self { store, clock, keyring, keys, pairs, settings }))
+        let generation = Mill::new(settings.pair_threads, settings.pair_queue);
+        let private_operations = Mill::new(settings.private_threads, settings.private_queue);
+        Ok(Arc::new(Self { store, clock, keyring, keys, generation, private_operations, settings }))
     }
 
     /// Takes one request to its end. Never panics on any input.

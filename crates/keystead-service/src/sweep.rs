@@ -82,6 +82,7 @@ impl Service {
         if deletion > self.clock.now() {
             return Ok(false);
         }
+        self.delete_grants(account, region, key).await?;
         let reference_path = paths::reference(key);
         let reference = self
             .store

@@ -1,6 +1,6 @@
 //! CreateKey: makes a KMS key with its material, policy and tags.
 
-use keystead_crypto::SymmetricMaterial;
+use keystead_crypto::{MacKey, MacSpec, PrivateKey, SymmetricMaterial, secret_material_id};
 use keystead_model::{
     CreateKeyRequest, CreateKeyResponse, CustomerMasterKeySpec, KeyId, KeyMaterialId, KeySpec,
     KeyUsageType, OperationName, OriginType, key_arn,
@@ -15,7 +15,7 @@ use crate::records::{KeyRecord, MaterialEntry, MultiRegion, PolicyRecord, Refere
 use crate::service::Service;
 use crate::state::State;
 use crate::write::Draft;
-use crate::{key_policy, metadata, paths, specs, tags};
+use crate::{asymmetric, key_policy, metadata, paths, specs, tags};
 
 pub(super) struct CreateKey;
 
@@ -40,9 +40,6 @@ impl Operation for CreateKey {
                 caller.region()
             )));
         }
-        if spec != KeySpec::SymmetricDefault {
-            return Err(Error::unsupported(format!("KeySpec {spec} is not supported.")));
-        }
         Ok(())
     }
 
@@ -56,7 +53,7 @@ impl Operation for CreateKey {
         _: Usable<Nothing>,
         input: &Self::Input,
     ) -> Result<Self::Output> {
-        let (record, material) = new_key(service, caller, input)?;
+        let (record, wrapped) = new_key(service, caller, input).await?;
         let (account, region, id) = (record.account, &record.region, record.id);
         if let (Some(policy), None | Some(false)) =
             (&input.policy, input.bypass_policy_lockout_safety_check)
@@ -72,8 +69,7 @@ impl Operation for CreateKey {
         draft.put(service, paths::reference(id), &reference)?;
         draft.put(service, paths::key(account, region, id), &record)?;
         draft.put(service, paths::policy(account, region, id), &policy)?;
-        if let (Some(material), Some(entry)) = (material, record.materials.first()) {
-            let wrapped = service.keyring.wrap(&record, entry.id, &material)?;
+        if let (Some(wrapped), Some(entry)) = (wrapped, record.materials.first()) {
             draft.put_raw(paths::material(account, id, entry.id), wrapped);
         }
         draft.commit(service).await?;
@@ -81,11 +77,12 @@ impl Operation for CreateKey {
     }
 }
 
-fn new_key(
+/// The record of a new key and its material, wrapped; none for origin EXTERNAL.
+async fn new_key(
     service: &Service,
     caller: &Caller,
     input: &CreateKeyRequest,
-) -> Result<(KeyRecord, Option<SymmetricMaterial>)> {
+) -> Result<(KeyRecord, Option<Vec<u8>>)> {
     let now = service.clock.now();
     let spec = spec(input)?;
     let multi_region = input.multi_region.unwrap_or(false);
@@ -104,9 +101,11 @@ fn new_key(
             .then(|| MultiRegion { primary: caller.region().clone(), replicas: Vec::new() }),
         tags: tags::merged(&[], input.tags.as_deref().unwrap_or_default()),
         materials: Vec::new(),
+        public_key: None,
         rotation: None,
         on_demand: None,
         aliases: 0,
+        grants: 0,
         custom_key_store: None,
         unknown: Map::new(),
     };
@@ -114,8 +113,7 @@ fn new_key(
         record.state = State::PendingImport;
         return Ok((record, None));
     }
-    let material = SymmetricMaterial::generate()?;
-    let material_id = KeyMaterialId::new(material.id(&id.to_string(), spec.as_str())?);
+    let (material_id, wrapped) = material(service, &mut record).await?;
     record.materials.push(MaterialEntry {
         id: material_id,
         created: now,
@@ -123,7 +121,30 @@ fn new_key(
         rotated: None,
         unknown: Map::new(),
     });
-    Ok((record, Some(material)))
+    Ok((record, Some(wrapped)))
+}
+
+/// New key material of the record's spec: its id, and itself wrapped. Sets the public key.
+async fn material(service: &Service, record: &mut KeyRecord) -> Result<(KeyMaterialId, Vec<u8>)> {
+    let (id, spec) = (record.id.to_string(), record.spec.as_str());
+    if record.is_symmetric() {
+        let material = SymmetricMaterial::generate()?;
+        let material_id = KeyMaterialId::new(material.id(&id, spec)?);
+        return Ok((material_id, service.keyring.wrap(record, material_id, &material)?));
+    }
+    let secret = match MacSpec::parse(spec) {
+        Some(spec) => MacKey::generate(spec)?,
+        None => {
+            let spec = asymmetric::spec(record.spec)?;
+            let pkcs8 = service.generation.private_key(spec).await?;
+            let key = PrivateKey::from_pkcs8(spec, pkcs8.expose())
+                .map_err(|_| Error::internal("a new private key that cannot be read"))?;
+            record.public_key = Some(asymmetric::encode_public_key(&key.public_spki()));
+            pkcs8
+        }
+    };
+    let material_id = KeyMaterialId::new(secret_material_id(secret.expose(), &id, spec)?);
+    Ok((material_id, service.keyring.wrap_secret(record, material_id, secret.expose())?))
 }
 
 /// KeySpec, or the deprecated member of the same meaning.

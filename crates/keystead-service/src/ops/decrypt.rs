@@ -49,14 +49,19 @@ impl Operation for Decrypt {
         sealed: Usable<Sealed>,
         input: &Self::Input,
     ) -> Result<Self::Output> {
+        let ciphertext = input.ciphertext_blob.as_ref().ok_or_else(Error::invalid_ciphertext)?;
         if !sealed.key.record.is_symmetric() {
-            return Err(Error::unsupported(format!(
-                "Decrypt with KeySpec {} is not supported.",
-                sealed.key.record.spec
-            )));
+            let algorithm = input.encryption_algorithm;
+            let plaintext =
+                sealed.key().decrypt_asymmetric(service, algorithm, ciphertext.as_slice()).await?;
+            return Ok(DecryptResponse {
+                key_id: Some(sealed.key.arn.clone()),
+                plaintext: Some(Blob::from(plaintext.into_zeroizing())),
+                encryption_algorithm: algorithm,
+                ..DecryptResponse::default()
+            });
         }
         let context = context(input.encryption_context.as_ref())?;
-        let ciphertext = input.ciphertext_blob.as_ref().ok_or_else(Error::invalid_ciphertext)?;
         let opened = sealed.key().open(service, ciphertext.as_slice(), &context).await?;
         Ok(DecryptResponse {
             key_id: Some(sealed.key.arn.clone()),

@@ -4,8 +4,9 @@ use keystead_model::{
     Blob, EncryptRequest, EncryptResponse, EncryptionAlgorithmSpec, OperationName,
 };
 
+use crate::asymmetric::plaintext_fits;
 use crate::caller::Caller;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::operation::{Facts, Key, Need, Operation};
 use crate::proofs::Usable;
 use crate::seal::{algorithm_fits, context, context_fits};
@@ -30,7 +31,8 @@ impl Operation for Encrypt {
 
     fn fits(key: &Usable<Key>, input: &Self::Input) -> Result<()> {
         algorithm_fits(&key.0, input.encryption_algorithm)?;
-        context_fits(&key.0, input.encryption_context.as_ref())
+        context_fits(&key.0, input.encryption_context.as_ref())?;
+        plaintext_fits(&key.0, input.encryption_algorithm, input.plaintext.len())
     }
 
     async fn act(
@@ -39,18 +41,20 @@ impl Operation for Encrypt {
         key: Usable<Key>,
         input: &Self::Input,
     ) -> Result<Self::Output> {
-        if !key.0.record.is_symmetric() {
-            return Err(Error::unsupported(format!(
-                "Encrypt with KeySpec {} is not supported.",
-                key.0.record.spec
-            )));
-        }
-        let context = context(input.encryption_context.as_ref())?;
-        let sealed = key.key().seal(service, input.plaintext.as_slice(), &context).await?;
+        let plaintext = input.plaintext.as_slice();
+        let algorithm = input.encryption_algorithm;
+        let blob = if key.0.record.is_symmetric() {
+            let context = context(input.encryption_context.as_ref())?;
+            key.key().seal(service, plaintext, &context).await?.blob
+        } else {
+            key.key().encrypt_asymmetric(service, algorithm, plaintext).await?
+        };
         Ok(EncryptResponse {
-            ciphertext_blob: Some(Blob::from(sealed.blob)),
+            ciphertext_blob: Some(Blob::from(blob)),
             key_id: Some(key.0.arn.clone()),
-            encryption_algorithm: Some(EncryptionAlgorithmSpec::SymmetricDefault),
+            encryption_algorithm: Some(
+                algorithm.unwrap_or(EncryptionAlgorithmSpec::SymmetricDefault),
+            ),
         })
     }
 }

@@ -111,7 +111,7 @@ async fn generate(
 ) -> Result<(DataKeyPair, Ciphertext)> {
     let spec = PairSpec::parse(spec.as_str())
         .ok_or_else(|| Error::unsupported(format!("KeyPairSpec {spec} is not supported.")))?;
-    let pair = service.pairs.generate(spec).await?;
+    let pair = service.generation.pair(spec).await?;
     let sealed = key.key().seal(service, pair.private_pkcs8.expose(), &context(given)?).await?;
     Ok((pair, sealed))
 }

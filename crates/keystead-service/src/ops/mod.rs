@@ -12,9 +12,11 @@ use crate::service::Service;
 
 mod cancel_key_deletion;
 mod create_alias;
+mod create_grant;
 mod create_key;
 mod decrypt;
 mod delete_alias;
+mod derive_shared_secret;
 mod describe_key;
 mod disable_key;
 mod disable_key_rotation;
@@ -23,22 +25,31 @@ mod enable_key_rotation;
 mod encrypt;
 mod generate_data_key;
 mod generate_data_key_pair;
+mod generate_mac;
 mod generate_random;
 mod get_key_policy;
 mod get_key_rotation_status;
+mod get_public_key;
 mod list_aliases;
+mod list_grants;
 mod list_key_policies;
 mod list_key_rotations;
 mod list_keys;
 mod list_resource_tags;
+mod list_retirable_grants;
 mod put_key_policy;
 mod re_encrypt;
+mod retire_grant;
+mod revoke_grant;
 mod rotate_key_on_demand;
 mod schedule_key_deletion;
+mod sign;
 mod tag_resource;
 mod untag_resource;
 mod update_alias;
 mod update_key_description;
+mod verify;
+mod verify_mac;
 
 /// Takes a request of one operation from its body to its reply.
 type Runner = for<'a> fn(&'a Service, Caller, &'a [u8]) -> Travelling<'a>;
@@ -71,13 +82,13 @@ static TABLE: [Row; 54] = [
     not_built(OperationName::ConnectCustomKeyStore),
     writes::<create_alias::CreateAlias>(),
     not_built(OperationName::CreateCustomKeyStore),
-    not_built(OperationName::CreateGrant),
+    writes::<create_grant::CreateGrant>(),
     writes::<create_key::CreateKey>(),
     reads::<decrypt::Decrypt>(),
     writes::<delete_alias::DeleteAlias>(),
     not_built(OperationName::DeleteCustomKeyStore),
     not_built(OperationName::DeleteImportedKeyMaterial),
-    not_built(OperationName::DeriveSharedSecret),
+    reads::<derive_shared_secret::DeriveSharedSecret>(),
     not_built(OperationName::DescribeCustomKeyStores),
     reads::<describe_key::DescribeKey>(),
     writes::<disable_key::DisableKey>(),
@@ -90,37 +101,37 @@ static TABLE: [Row; 54] = [
     reads::<generate_data_key_pair::GenerateDataKeyPair>(),
     reads::<generate_data_key_pair::GenerateDataKeyPairWithoutPlaintext>(),
     reads::<generate_data_key::GenerateDataKeyWithoutPlaintext>(),
-    not_built(OperationName::GenerateMac),
+    reads::<generate_mac::GenerateMac>(),
     reads::<generate_random::GenerateRandom>(),
     not_built(OperationName::GetKeyLastUsage),
     reads::<get_key_policy::GetKeyPolicy>(),
     reads::<get_key_rotation_status::GetKeyRotationStatus>(),
     not_built(OperationName::GetParametersForImport),
-    not_built(OperationName::GetPublicKey),
+    reads::<get_public_key::GetPublicKey>(),
     not_built(OperationName::ImportKeyMaterial),
     reads::<list_aliases::ListAliases>(),
-    not_built(OperationName::ListGrants),
+    reads::<list_grants::ListGrants>(),
     reads::<list_key_policies::ListKeyPolicies>(),
     reads::<list_key_rotations::ListKeyRotations>(),
     reads::<list_keys::ListKeys>(),
     reads::<list_resource_tags::ListResourceTags>(),
-    not_built(OperationName::ListRetirableGrants),
+    reads::<list_retirable_grants::ListRetirableGrants>(),
     writes::<put_key_policy::PutKeyPolicy>(),
     reads::<re_encrypt::ReEncrypt>(),
     not_built(OperationName::ReplicateKey),
-    not_built(OperationName::RetireGrant),
-    not_built(OperationName::RevokeGrant),
+    writes::<retire_grant::RetireGrant>(),
+    writes::<revoke_grant::RevokeGrant>(),
     writes::<rotate_key_on_demand::RotateKeyOnDemand>(),
     writes::<schedule_key_deletion::ScheduleKeyDeletion>(),
-    not_built(OperationName::Sign),
+    reads::<sign::Sign>(),
     writes::<tag_resource::TagResource>(),
     writes::<untag_resource::UntagResource>(),
     writes::<update_alias::UpdateAlias>(),
     not_built(OperationName::UpdateCustomKeyStore),
     writes::<update_key_description::UpdateKeyDescription>(),
     not_built(OperationName::UpdatePrimaryRegion),
-    not_built(OperationName::Verify),
-    not_built(OperationName::VerifyMac),
+    reads::<verify::Verify>(),
+    reads::<verify_mac::VerifyMac>(),
 ];
 
 /// The row of an operation.

@@ -6,6 +6,7 @@ use keystead_model::{
 };
 
 use super::decrypt::{Given, ignores_ciphertext};
+use crate::asymmetric::plaintext_fits;
 use crate::caller::Caller;
 use crate::error::{Error, Result};
 use crate::operation::{Facts, Need, Operation, ReSealed};
@@ -57,27 +58,37 @@ impl Operation for ReEncrypt {
         sealed: Usable<ReSealed>,
         input: &Self::Input,
     ) -> Result<Self::Output> {
-        for key in [&sealed.source.key, &sealed.destination] {
-            if !key.record.is_symmetric() {
-                return Err(Error::unsupported(format!(
-                    "ReEncrypt with KeySpec {} is not supported.",
-                    key.record.spec
-                )));
-            }
-        }
         let ciphertext = input.ciphertext_blob.as_ref().ok_or_else(Error::invalid_ciphertext)?;
-        let old = context(input.source_encryption_context.as_ref())?;
-        let new = context(input.destination_encryption_context.as_ref())?;
-        let opened = sealed.source().open(service, ciphertext.as_slice(), &old).await?;
-        let anew = sealed.destination().seal(service, opened.plaintext.expose(), &new).await?;
+        let (source, destination) = (&sealed.source.key, &sealed.destination);
+        let (from, to) =
+            (input.source_encryption_algorithm, input.destination_encryption_algorithm);
+        let (plaintext, source_material) = if source.record.is_symmetric() {
+            let context = context(input.source_encryption_context.as_ref())?;
+            let opened = sealed.source().open(service, ciphertext.as_slice(), &context).await?;
+            (opened.plaintext, Some(opened.material))
+        } else {
+            let key = sealed.source();
+            (key.decrypt_asymmetric(service, from, ciphertext.as_slice()).await?, None)
+        };
+        // Only now is it known whether the destination can hold it.
+        plaintext_fits(destination, to, plaintext.len())?;
+        let (blob, destination_material) = if destination.record.is_symmetric() {
+            let context = context(input.destination_encryption_context.as_ref())?;
+            let anew = sealed.destination().seal(service, plaintext.expose(), &context).await?;
+            (anew.blob, Some(anew.material))
+        } else {
+            let key = sealed.destination();
+            (key.encrypt_asymmetric(service, to, plaintext.expose()).await?, None)
+        };
+        let symmetric = EncryptionAlgorithmSpec::SymmetricDefault;
         Ok(ReEncryptResponse {
-            ciphertext_blob: Some(Blob::from(anew.blob)),
-            source_key_id: Some(sealed.source.key.arn.clone()),
-            key_id: Some(sealed.destination.arn.clone()),
-            source_encryption_algorithm: Some(EncryptionAlgorithmSpec::SymmetricDefault),
-            destination_encryption_algorithm: Some(EncryptionAlgorithmSpec::SymmetricDefault),
-            source_key_material_id: Some(opened.material.to_string()),
-            destination_key_material_id: Some(anew.material.to_string()),
+            ciphertext_blob: Some(Blob::from(blob)),
+            source_key_id: Some(source.arn.clone()),
+            key_id: Some(destination.arn.clone()),
+            source_encryption_algorithm: Some(from.unwrap_or(symmetric)),
+            destination_encryption_algorithm: Some(to.unwrap_or(symmetric)),
+            source_key_material_id: source_material.map(|id| id.to_string()),
+            destination_key_material_id: destination_material.map(|id| id.to_string()),
         })
     }
 }
