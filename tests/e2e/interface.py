@@ -7,7 +7,7 @@ change of one line and a reader sees the whole assumption on one page.
 import re
 
 READY = re.compile(
-    r"keystead dev ready on http://127\.0\.0\.1:(?P<port>\d+) "
+    r"keystead dev ready on https?://127\.0\.0\.1:(?P<port>\d+) "
     r"\(admin http://127\.0\.0\.1:(?P<admin>\d+)\), data in (?P<data>[^,\n]+)"
 )
 
@@ -27,6 +27,10 @@ LOG_EVERYTHING = {"KEYSTEAD_LOG_LEVEL": "trace"}
 
 def dev(data_dir, listen="127.0.0.1:0", admin="127.0.0.1:0"):
     return ["dev", "--listen", listen, "--admin-listen", admin, "--data-dir", str(data_dir)]
+
+
+def tls(certificate, key):
+    return ["--tls-cert", str(certificate), "--tls-key", str(key)]
 
 
 def backup(data_dir, file):

@@ -220,6 +220,18 @@ def test_limits(kms, populated, name):
         refused(method, "ValidationException", None, Limit=maximum + 1, **parameters)
 
 
+@pytest.mark.parametrize("name, maximum", [("list_aliases", 100), ("list_resource_tags", 50)])
+def test_a_limit_is_judged_before_the_key(kms, name, maximum):
+    """A rule that needs no key is told before one is looked for (behaviour.md 5.6)."""
+    text = (
+        f"1 validation error detected: Value '{maximum + 1}' at 'limit' failed to satisfy "
+        f"constraint: Member must have value less than or equal to {maximum}"
+    )
+    method = getattr(kms, name)
+    refused(method, "ValidationException", text, KeyId=support.ABSENT_KEY, Limit=maximum + 1)
+    refused(method, "NotFoundException", None, KeyId=support.ABSENT_KEY, Limit=maximum)
+
+
 @pytest.mark.parametrize("name", LISTS)
 def test_markers_are_bound(server, account, kms, populated, name):
     """A marker serves its own list, account and Region, whole and unaltered."""

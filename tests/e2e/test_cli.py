@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+import interface
 import judges
 import support
 
@@ -69,6 +70,24 @@ def test_printed_commands_work_one_by_one(own_server, shell):
         if not line.startswith("export "):
             done = shell("\n".join([*exports, line]))
             assert done.returncode == 0, (line, done.stdout, done.stderr)
+
+
+def test_printed_commands_over_tls_work_from_anywhere(make_server, shell, openssl):
+    """The certificate is given by a name that means nothing where the commands are pasted."""
+    server = make_server()
+    subprocess.run(
+        [openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+         "-days", "2", "-subj", "/CN=keystead test", "-addext", "subjectAltName=IP:127.0.0.1",
+         "-keyout", "key.pem", "-out", "it's mine.pem"],
+        cwd=server.home, check=True, capture_output=True,
+    )  # fmt: skip
+    server.arguments = interface.dev(server.data) + interface.tls("it's mine.pem", "key.pem")
+    server.start()
+    commands = printed_commands(server)
+    assert len(commands) == 3, commands
+    done = shell("set -e\n" + "\n".join(commands))
+    assert done.returncode == 0, (commands, done.stdout, done.stderr)
+    assert "PrivateKeyPlaintext" in done.stdout
 
 
 def test_tour(own_server, shell, openssl, tmp_path):

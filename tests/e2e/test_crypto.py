@@ -227,6 +227,19 @@ def test_reencrypt_does_not_carry_the_context_over(kms, key, blob):
             CiphertextBlob=blob, DestinationKeyId=key["KeyId"])  # fmt: skip
 
 
+@pytest.mark.parametrize("member, action", [("SourceKeyId", "ReEncryptFrom"),
+                                            ("DestinationKeyId", "ReEncryptTo")])  # fmt: skip
+@pytest.mark.parametrize("kind", ["key", "alias"])
+def test_reencrypt_names_the_permission_that_lacks(kms, account, key, blob, member, action, kind):
+    """ReEncrypt is no permission: it takes one on the source and another on the destination."""
+    owner = support.new_account()
+    foreign = (support.key_arn(owner, support.ABSENT_KEY) if kind == "key"
+               else support.alias_arn(owner, "alias/a"))  # fmt: skip
+    request = {"SourceKeyId": key["KeyId"], "DestinationKeyId": key["KeyId"], member: foreign}
+    refused(kms.re_encrypt, "AccessDeniedException", support.not_on_this_resource(account, action),
+            CiphertextBlob=blob, SourceEncryptionContext=CONTEXT, **request)  # fmt: skip
+
+
 # DryRun and GrantTokens, on each operation that has them.
 
 

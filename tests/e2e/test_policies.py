@@ -181,6 +181,20 @@ def test_accepted_principals(kms, key, account, principal):
     assert found["Statement"][0]["Principal"] == principal
 
 
+@pytest.mark.parametrize("region, other", [("us-east-1", "aws-cn"), ("cn-north-1", "aws"),
+                                           ("us-gov-west-1", "aws")])  # fmt: skip
+@pytest.mark.parametrize("name", ["root", "user/Alice", "role/path/Admin"])
+def test_principals_of_another_partition_do_not_exist(server, account, region, other, name):
+    kms = server.client(account, region)
+    own = statement({"AWS": support.root_arn(account, region)})
+    foreign = statement({"AWS": ["444455556666", f"arn:{other}:iam::{account}:{name}"]})
+    key = create(kms, Policy=document(own))
+    for policy in (document(own, foreign), document(own, foreign | {"Effect": "Deny"})):
+        refused(kms.create_key, "MalformedPolicyDocumentException", PRINCIPALS, Policy=policy)
+        refused(kms.put_key_policy, "MalformedPolicyDocumentException", PRINCIPALS,
+                KeyId=key["KeyId"], Policy=policy, BypassPolicyLockoutSafetyCheck=True)  # fmt: skip
+
+
 def test_a_policy_of_32768_bytes(kms, key, root):
     bare = document(statement(root), Id="")
     kms.put_key_policy(

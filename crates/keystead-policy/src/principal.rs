@@ -118,6 +118,16 @@ impl AwsPrincipal {
             Self::Malformed(text.to_owned())
         }
     }
+
+    /// The partition that the entry is written for; `None` where it names none.
+    #[must_use]
+    pub fn partition(&self) -> Option<&str> {
+        match self {
+            Self::Account { partition, .. } => partition.as_deref(),
+            Self::Arn { arn, .. } | Self::Impossible(arn) => arn.split(':').nth(1),
+            Self::Everyone | Self::UniqueId(_) | Self::Malformed(_) => None,
+        }
+    }
 }
 
 pub(crate) fn is_account(text: &str) -> bool {
@@ -244,6 +254,21 @@ mod tests {
             "arn::iam::111122223333:root",
         ] {
             assert!(matches!(AwsPrincipal::parse(text), AwsPrincipal::Malformed(_)), "{text}");
+        }
+    }
+
+    #[test]
+    fn partitions() {
+        for (text, partition) in [
+            ("arn:aws-cn:iam::111122223333:root", Some("aws-cn")),
+            ("arn:aws:iam::111122223333:role/r", Some("aws")),
+            ("arn:aws-us-gov:iam::111122223333:group/g", Some("aws-us-gov")),
+            ("111122223333", None),
+            ("*", None),
+            ("AIDACKCEVSQ6C2EXAMPLE", None),
+            ("arn:aws", None),
+        ] {
+            assert_eq!(AwsPrincipal::parse(text).partition(), partition, "{text}");
         }
     }
 

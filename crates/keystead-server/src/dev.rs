@@ -18,7 +18,10 @@ pub fn greeting(config: &Config, running: &Running) -> String {
          aws --endpoint-url {url}"
     );
     if let Some(tls) = &config.tls {
-        aws.push_str(&format!(" --ca-bundle {}", quoted(&tls.certificate.display().to_string())));
+        // Whoever pastes the command may stand in another directory than this program.
+        let certificate =
+            std::path::absolute(&tls.certificate).unwrap_or_else(|_| tls.certificate.clone());
+        aws.push_str(&format!(" --ca-bundle {}", quoted(&certificate.display().to_string())));
     }
     format!(
         "keystead dev ready on {url} (admin http://{admin}), data in {data}, {root}\n\

@@ -16,20 +16,30 @@ pub(crate) fn default(caller: &Caller) -> String {
     default_key_policy(caller.region().partition().as_str(), caller.account().as_str())
 }
 
-/// Checks a policy by itself.
+/// Checks a policy by itself, and that its principals can exist in the caller's partition.
 ///
 /// # Errors
 /// LimitExceededException, MalformedPolicyDocumentException, InvalidArnException.
-pub(crate) fn check(text: &str) -> Result<()> {
+pub(crate) fn check(text: &str, caller: &Caller) -> Result<()> {
     if text.len() > MAXIMUM {
         return Err(Error::limit_exceeded(format!(
             "The key policy must not be longer than {MAXIMUM} bytes."
         )));
     }
-    parse(text)?.validate_as_key_policy().map_err(|error| match error {
+    let policy = parse(text)?;
+    policy.validate_as_key_policy().map_err(|error| match error {
         KeyPolicyError::InvalidArn { .. } => Error::invalid_arn_in_policy(),
         malformed => Error::malformed_policy(malformed.message().to_owned()),
-    })
+    })?;
+    // Identities do not cross partitions: such a principal is one that does not exist.
+    let here = caller.region().partition().as_str();
+    let elsewhere = |partition: &str| partition != here;
+    if policy.principals().any(|principal| principal.partition().is_some_and(elsewhere)) {
+        return Err(Error::malformed_policy(
+            "Policy contains a statement with one or more invalid principals.",
+        ));
+    }
+    Ok(())
 }
 
 /// The lockout safety check: the caller must be able to replace the policy of the key `arn` later.

@@ -19,6 +19,20 @@ pub(crate) struct Sizes {
     pub(crate) maximum: i32,
 }
 
+impl Sizes {
+    /// Refuses a `Limit` over the maximum. It needs no key to be told, so it comes before the key
+    /// is looked up (step 5 of behaviour.md 5.6).
+    ///
+    /// # Errors
+    /// ValidationException.
+    pub(crate) fn check(self, limit: Option<i32>) -> Result<()> {
+        match limit {
+            Some(limit) if limit > self.maximum => Err(Error::limit_too_large(limit, self.maximum)),
+            _ => Ok(()),
+        }
+    }
+}
+
 /// The page that a request asks for.
 #[derive(Debug)]
 pub(crate) struct Page {
@@ -48,10 +62,8 @@ impl List<'_> {
         limit: Option<i32>,
         marker: Option<&str>,
     ) -> Result<Page> {
+        self.sizes.check(limit)?;
         let limit = limit.unwrap_or(self.sizes.default);
-        if limit > self.sizes.maximum {
-            return Err(Error::limit_too_large(limit, self.sizes.maximum));
-        }
         let size = usize::try_from(limit).map_err(Error::internal)?;
         let after = marker.map(|marker| self.open(service, caller, marker)).transpose()?;
         Ok(Page { size, after })

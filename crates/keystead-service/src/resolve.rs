@@ -24,11 +24,24 @@ impl Service {
         given: &str,
         facts: &Facts,
     ) -> Result<Arc<KeyEntry>> {
+        self.key_for(caller, given, facts, facts.name.as_str()).await
+    }
+
+    /// The same, for an operation whose permission on the key has another name than its own.
+    ///
+    /// # Errors
+    /// As [`Service::key`].
+    pub(crate) async fn key_for(
+        &self,
+        caller: &Caller,
+        given: &str,
+        facts: &Facts,
+        action: &str,
+    ) -> Result<Arc<KeyEntry>> {
         let reference = KeyReference::parse(given).map_err(|error| match error {
             KeyReferenceError::InvalidKeyId => Error::invalid_key_id(given),
             KeyReferenceError::InvalidArn => Error::invalid_arn(given),
         })?;
-        let action = facts.name.as_str();
         match reference {
             KeyReference::KeyId(key) => self.own_key(caller, key).await,
             KeyReference::KeyArn { partition, region, account, key } => {
@@ -100,7 +113,7 @@ impl Service {
     ) -> Result<Sealed> {
         let header = ciphertext.and_then(|bytes| Blob::parse(bytes).ok()).map(|blob| blob.header());
         if let Some(named) = named {
-            let key = self.key(caller, named, facts).await?;
+            let key = self.key_for(caller, named, facts, action).await?;
             return Ok(Sealed { key, header });
         }
         let header = header.ok_or_else(Error::invalid_ciphertext)?;

@@ -26,14 +26,16 @@ impl Service {
     /// destroyed was; the next sweep tries the rest again.
     pub async fn sweep(&self) -> std::result::Result<u64, Error> {
         let (mut destroyed, mut failed) = (0, None);
-        let end = paths::due_after(self.clock.now());
+        // One moment for all of it: the clock may be moved back meanwhile.
+        let now = self.clock.now();
+        let end = paths::due_after(now);
         let mut range = KeyRange { start: paths::DUE.to_vec(), end: Some(end) };
         loop {
             let page = self.store.scan(range.clone(), PAGE).await?;
             let Some((last, _)) = page.last() else { break };
             range = range.after(last);
             for (path, found) in page {
-                match self.carry_out(path, &found).await {
+                match self.carry_out(path, &found, now).await {
                     Ok(true) => destroyed += 1,
                     Ok(false) => {}
                     // Somebody else was faster: cancelled the deletion, or swept.
@@ -46,10 +48,10 @@ impl Service {
         failed.map_or(Ok(destroyed), Err)
     }
 
-    async fn carry_out(&self, path: paths::Path, found: &Versioned) -> Result<bool> {
+    async fn carry_out(&self, path: paths::Path, found: &Versioned, now: i64) -> Result<bool> {
         let due: DueRecord = records::decode(self.keyring.record_key(), &path, &found.value)
             .map_err(Error::internal)?;
-        if self.destroy(due.account, &due.region, due.id).await? {
+        if self.destroy(due.account, &due.region, due.id, now).await? {
             return Ok(true);
         }
         if self.rotate_if_due(due.account, &due.region, due.id).await? {
@@ -65,13 +67,14 @@ impl Service {
         Ok(false)
     }
 
-    /// Destroys a key if its waiting period is over, but for its material, which the next sweep
+    /// Destroys a key if its waiting period is over at `now`, but for its material, which the next sweep
     /// erases. Answers whether it was destroyed.
     pub(crate) async fn destroy(
         &self,
         account: AccountId,
         region: &Region,
         key: KeyId,
+        now: i64,
     ) -> Result<bool> {
         let record_key = self.keyring.record_key();
         let path = paths::key(account, region, key);
@@ -79,7 +82,7 @@ impl Service {
         let record: KeyRecord =
             records::decode(record_key, &path, &found.value).map_err(Error::internal)?;
         let State::PendingDeletion { deletion, .. } = record.state else { return Ok(false) };
-        if deletion > self.clock.now() {
+        if deletion > now {
             return Ok(false);
         }
         self.delete_grants(account, region, key).await?;

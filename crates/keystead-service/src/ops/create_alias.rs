@@ -45,7 +45,7 @@ impl Operation for CreateAlias {
         }
         // An alias whose key is gone goes with it, even if the sweep has not come by yet.
         if let Some(gone) = service.keys.alias(&service.keyring, account, region, name).await? {
-            service.destroy(account, region, gone).await?;
+            service.destroy(account, region, gone, service.clock.now()).await?;
         }
         let now = service.clock.now();
         let mut record = key.record.clone();

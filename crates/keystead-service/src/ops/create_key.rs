@@ -32,7 +32,7 @@ impl Operation for CreateKey {
         tags::check(input.tags.as_deref().unwrap_or_default())?;
         origin(input)?;
         if let Some(policy) = &input.policy {
-            key_policy::check(policy)?;
+            key_policy::check(policy, caller)?;
         }
         if spec == KeySpec::Sm2 && !specs::sm2_is_open(service, caller) {
             return Err(Error::unsupported(format!(

@@ -14,6 +14,8 @@ use crate::proofs::Usable;
 use crate::records::{self, AliasRecord};
 use crate::service::Service;
 
+const SIZES: Sizes = Sizes { default: 50, maximum: 100 };
+
 pub(super) struct ListAliases;
 
 impl Operation for ListAliases {
@@ -22,6 +24,10 @@ impl Operation for ListAliases {
     type Target = OptionalKey;
 
     const FACTS: Facts = Facts::management(OperationName::ListAliases);
+
+    fn check(_: &Service, _: &Caller, input: &Self::Input) -> Result<()> {
+        SIZES.check(input.limit)
+    }
 
     async fn resolve(
         service: &Service,
@@ -49,8 +55,7 @@ impl Operation for ListAliases {
             }
             None => (String::new(), paths::aliases(account, region)),
         };
-        let sizes = Sizes { default: 50, maximum: 100 };
-        let list = List { operation: Self::FACTS.name, filter: &filter, sizes };
+        let list = List { operation: Self::FACTS.name, filter: &filter, sizes: SIZES };
         let page = list.page(service, caller, input.limit, input.marker.as_deref())?;
         let mut range = KeyRange::prefix(prefix.clone());
         if let Some(last) = &page.after {

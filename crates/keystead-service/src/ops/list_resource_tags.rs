@@ -9,6 +9,8 @@ use crate::pagination::{List, Sizes, cut};
 use crate::proofs::Usable;
 use crate::service::Service;
 
+const SIZES: Sizes = Sizes { default: 50, maximum: 50 };
+
 pub(super) struct ListResourceTags;
 
 impl Operation for ListResourceTags {
@@ -17,6 +19,10 @@ impl Operation for ListResourceTags {
     type Target = Key;
 
     const FACTS: Facts = Facts::management(OperationName::ListResourceTags);
+
+    fn check(_: &Service, _: &Caller, input: &Self::Input) -> Result<()> {
+        SIZES.check(input.limit)
+    }
 
     async fn resolve(service: &Service, caller: &Caller, input: &Self::Input) -> Result<Key> {
         service.key(caller, &input.key_id, &Self::FACTS).await.map(Key)
@@ -29,8 +35,7 @@ impl Operation for ListResourceTags {
         input: &Self::Input,
     ) -> Result<Self::Output> {
         let filter = key.0.record.id.to_string();
-        let sizes = Sizes { default: 50, maximum: 50 };
-        let list = List { operation: Self::FACTS.name, filter: &filter, sizes };
+        let list = List { operation: Self::FACTS.name, filter: &filter, sizes: SIZES };
         let page = list.page(service, caller, input.limit, input.marker.as_deref())?;
         let mut tags: Vec<Tag> = key
             .0

@@ -40,7 +40,8 @@ impl Operation for ReEncrypt {
         let named = input.source_key_id.as_deref();
         let source =
             service.sealed(caller, named, ciphertext, &Self::FACTS, "ReEncryptFrom").await?;
-        let destination = service.key(caller, &input.destination_key_id, &Self::FACTS).await?;
+        let destination =
+            service.key_for(caller, &input.destination_key_id, &Self::FACTS, "ReEncryptTo").await?;
         Ok(ReSealed { source, destination })
     }
 
