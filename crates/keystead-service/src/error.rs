@@ -309,6 +309,30 @@ impl Error {
         )
     }
 
+    // ---- imported key material (behaviour.md 4.7) ----
+
+    pub(crate) fn invalid_import_token() -> Self {
+        Self::silent("InvalidImportTokenException")
+    }
+
+    pub(crate) fn expired_import_token() -> Self {
+        Self::silent("ExpiredImportTokenException")
+    }
+
+    pub(crate) fn incorrect_key_material() -> Self {
+        Self::silent("IncorrectKeyMaterialException")
+    }
+
+    pub(crate) fn another_material_pending(new: &str, arn: &str, pending: &str) -> Self {
+        Self::client(
+            "KMSInvalidStateException",
+            format!(
+                "New key material (id: {new}) cannot be imported into KMS key {arn}, because \
+                 another key material (id: {pending}) is pending rotation."
+            ),
+        )
+    }
+
     // ---- rotation (behaviour.md 4.6) ----
 
     pub(crate) fn on_demand_limit(arn: &str) -> Self {

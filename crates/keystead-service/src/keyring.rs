@@ -387,8 +387,9 @@ fn material_path(path: &[u8]) -> Result<(KeyId, KeyMaterialId), OpenError> {
     let tail = paths::tail(path, paths::MATERIALS).ok_or_else(damaged)?;
     let mut parts = tail.split('/').skip(1);
     let key = parts.next().and_then(|text| text.parse().ok()).ok_or_else(damaged)?;
-    let material = parts.next().and_then(|text| text.parse().ok()).ok_or_else(damaged)?;
-    Ok((key, material))
+    // Behind a dot stands how often the material was imported.
+    let material = parts.next().and_then(|text| text.split('.').next()).unwrap_or_default();
+    Ok((key, material.parse().map_err(|_| damaged())?))
 }
 
 /// The key record that a material belongs to, in whichever Region.

@@ -15,7 +15,7 @@ use quick_cache::sync::Cache;
 use crate::error::{Error, Result};
 use crate::keyring::Keyring;
 use crate::paths::{self, Path};
-use crate::records::{self, AliasRecord, KeyRecord, ReferenceRecord};
+use crate::records::{self, AliasRecord, KeyRecord, MaterialEntry, ReferenceRecord};
 use crate::state::State;
 
 /// Buckets of the generation counters; a power of two.
@@ -171,13 +171,16 @@ impl Keys {
         if current && let Some(material) = entry.material.get() {
             return Ok(Some(Arc::clone(material)));
         }
-        if !record.materials.iter().any(|known| known.id == id) {
+        let there = |known: &MaterialEntry| {
+            known.id == id && known.imported.as_ref().is_none_or(|imported| imported.present)
+        };
+        if !record.materials.iter().any(there) {
             return Ok(None);
         }
         if !current && let Some(material) = self.materials.get(&(record.id, id)) {
             return Ok(Some(material));
         }
-        let path = paths::material(record.account, record.id, id);
+        let path = record.material_path(id);
         let generation = self.generation(&path);
         let Some(found) = self.store.read(&path).await? else { return Ok(None) };
         let material = Arc::new(keyring.unwrap(record, id, &found.value).map_err(Error::internal)?);
@@ -206,7 +209,7 @@ impl Keys {
         let wrapped = match entry.wrapped.get() {
             Some(wrapped) => wrapped,
             None => {
-                let path = paths::material(entry.record.account, entry.record.id, id);
+                let path = entry.record.material_path(id);
                 let Some(found) = self.store.read(&path).await? else { return Ok(None) };
                 entry.wrapped.get_or_init(|| found.value)
             }
@@ -249,6 +252,7 @@ impl Keys {
             }
             Some("material") => {
                 let (key, material) = (parts.nth(1), parts.next());
+                let material = material.and_then(|name| name.split('.').next());
                 if let (Some(Ok(key)), Some(Ok(material))) =
                     (key.map(str::parse), material.map(str::parse))
                 {

@@ -14,6 +14,7 @@ mod caller;
 mod clock;
 mod error;
 mod grants;
+mod import;
 mod key_policy;
 mod keys;
 mod metadata;

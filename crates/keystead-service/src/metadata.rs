@@ -2,8 +2,8 @@
 //! (behaviour.md 4.4): absent is absent, never null or empty.
 
 use keystead_model::{
-    CustomerMasterKeySpec, KeyManagerType, KeyMetadata, KeyUsageType, MultiRegionConfiguration,
-    MultiRegionKey, MultiRegionKeyType, Region, Timestamp, key_arn,
+    CustomerMasterKeySpec, ExpirationModelType, KeyManagerType, KeyMetadata, KeyUsageType,
+    MultiRegionConfiguration, MultiRegionKey, MultiRegionKeyType, Region, Timestamp, key_arn,
 };
 
 use crate::records::{KeyRecord, MultiRegion};
@@ -27,6 +27,8 @@ pub(crate) fn of(record: &KeyRecord) -> KeyMetadata {
             State::PendingDeletion { deletion, .. } => Some(Timestamp::from_millis(deletion)),
             _ => None,
         },
+        valid_to: record.valid_to().map(Timestamp::from_millis),
+        expiration_model: expiration_model(record),
         origin: Some(record.origin),
         custom_key_store_id: record.custom_key_store.clone(),
         key_manager: Some(KeyManagerType::Customer),
@@ -54,6 +56,16 @@ pub(crate) fn of(record: &KeyRecord) -> KeyMetadata {
             .map(|id| id.to_string()),
         ..KeyMetadata::default()
     }
+}
+
+/// Told only while imported material is there.
+fn expiration_model(record: &KeyRecord) -> Option<ExpirationModelType> {
+    let mut imported = record.materials.iter().filter_map(|entry| entry.imported.as_ref());
+    let present = imported.any(|imported| imported.present);
+    present.then(|| match record.valid_to() {
+        Some(_) => ExpirationModelType::KeyMaterialExpires,
+        None => ExpirationModelType::KeyMaterialDoesNotExpire,
+    })
 }
 
 fn related(record: &KeyRecord, all: &MultiRegion) -> MultiRegionConfiguration {

@@ -54,6 +54,25 @@ pub fn reference(key: KeyId) -> Path {
     format!("ref/{key}").into_bytes()
 }
 
+/// The path of an imported key material's wrapped bytes: `generation` counts the imports of
+/// the key, so that the erasure of old bytes never meets newer ones.
+pub(crate) fn material_of(
+    account: AccountId,
+    key: KeyId,
+    material: KeyMaterialId,
+    generation: u32,
+) -> Path {
+    match generation {
+        0 => self::material(account, key, material),
+        _ => format!("material/{account}/{key}/{material}.{generation}").into_bytes(),
+    }
+}
+
+/// A key material by the last component of its path.
+pub(crate) fn material_by_name(account: AccountId, key: KeyId, name: &str) -> Path {
+    format!("material/{account}/{key}/{name}").into_bytes()
+}
+
 /// The path of one key material's wrapped bytes.
 pub fn material(account: AccountId, key: KeyId, material: KeyMaterialId) -> Path {
     format!("material/{account}/{key}/{material}").into_bytes()
@@ -116,6 +135,10 @@ pub(crate) fn grant_name(
     fingerprint: &str,
 ) -> Path {
     format!("grant-name/{account}/{region}/{key}/{fingerprint}").into_bytes()
+}
+
+pub(crate) fn grave_of(account: AccountId, key: KeyId, name: &str) -> Path {
+    format!("grave/{account}/{key}/{name}").into_bytes()
 }
 
 pub(crate) fn grave(account: AccountId, key: KeyId) -> Path {

@@ -16,6 +16,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::paths::{self, Path};
 use crate::state::State;
 
 const FORMAT: u8 = 1;
@@ -121,6 +122,9 @@ pub struct KeyRecord {
     /// How many aliases point to it.
     #[serde(default)]
     pub aliases: u32,
+    /// How many imports of key material it has seen.
+    #[serde(default)]
+    pub imports: u32,
     /// How many grants it has.
     #[serde(default)]
     pub grants: u32,
@@ -136,6 +140,29 @@ impl KeyRecord {
     /// The material that encrypts, the newest one marked current.
     pub fn current_material(&self) -> Option<KeyMaterialId> {
         self.materials.iter().rev().find(|entry| entry.current).map(|entry| entry.id)
+    }
+
+    /// Where the bytes of one of its materials are.
+    pub(crate) fn material_path(&self, id: KeyMaterialId) -> Path {
+        let entry = self.materials.iter().find(|entry| entry.id == id);
+        let generation = entry.map_or(0, MaterialEntry::generation);
+        paths::material_of(self.account, self.id, id, generation)
+    }
+
+    /// When the first of the imported materials that are there expires.
+    pub fn valid_to(&self) -> Option<i64> {
+        let imported = self.materials.iter().filter_map(|entry| entry.imported.as_ref());
+        imported.filter(|imported| imported.present).filter_map(|imported| imported.valid_to).min()
+    }
+
+    /// Whether every material that the key has had for good is there, and one at all.
+    pub fn is_complete(&self) -> bool {
+        self.current_material().is_some()
+            && self
+                .materials
+                .iter()
+                .filter_map(|entry| entry.imported.as_ref())
+                .all(|imported| imported.present || imported.pending)
     }
 
     /// Whether this is a multi-Region key that follows a primary key in another Region.
@@ -199,9 +226,45 @@ pub struct MaterialEntry {
     /// The rotation that brought it in. `None` for the first material.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rotated: Option<Rotated>,
+    /// For imported material, what its import said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub imported: Option<Imported>,
     /// What a newer release wrote and this one does not know.
     #[serde(flatten)]
     pub unknown: Map<String, Value>,
+}
+
+/// An imported key material.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Imported {
+    /// Whether the material is there; not after its deletion or expiry, until it is imported again.
+    pub present: bool,
+    /// Which import of the key its bytes came with, counted from 0.
+    #[serde(default)]
+    pub generation: u32,
+    /// Whether it waits for a rotation to make it the current one.
+    #[serde(default)]
+    pub pending: bool,
+    /// When it expires, milliseconds since the epoch. `None`: never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub valid_to: Option<i64>,
+    /// What its owner says of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+}
+
+impl MaterialEntry {
+    /// The last component of the path of the material's bytes.
+    pub(crate) fn name(&self) -> String {
+        match self.generation() {
+            0 => self.id.to_string(),
+            generation => format!("{}.{generation}", self.id),
+        }
+    }
+
+    fn generation(&self) -> u32 {
+        self.imported.as_ref().map_or(0, |imported| imported.generation)
+    }
 }
 
 /// Who holds a key id: the index that a ciphertext blob's key reference goes through.
@@ -297,7 +360,7 @@ pub struct GraveRecord {
     /// The deleted key.
     #[serde(with = "text")]
     pub id: KeyId,
-    /// Its materials' ids.
+    /// Its materials, by the last component of their paths.
     pub materials: Vec<String>,
 }
 

@@ -76,7 +76,13 @@ impl Service {
     async fn present_key(&self, caller: &Caller, key: KeyId) -> Result<Option<Arc<KeyEntry>>> {
         let now = self.clock.now();
         let found = self.keys.find(&self.keyring, key, caller.region()).await?;
-        Ok(found.filter(|entry| !entry.is_gone(now)))
+        let Some(entry) = found.filter(|entry| !entry.is_gone(now)) else { return Ok(None) };
+        if entry.record.valid_to().is_none_or(|valid_to| valid_to > now) {
+            return Ok(Some(entry));
+        }
+        // Imported material ends on time, swept or not.
+        self.expire_if_due(entry.record.account, &entry.record.region, key).await?;
+        self.keys.find(&self.keyring, key, caller.region()).await
     }
 
     async fn aliased_key(&self, caller: &Caller, name: &str) -> Result<Arc<KeyEntry>> {

@@ -2,10 +2,11 @@
 //! (behaviour.md 4.6). Old material stays and opens what it sealed.
 
 use keystead_crypto::SymmetricMaterial;
-use keystead_model::{AccountId, KeyId, KeyMaterialId, Region, RotationType};
+use keystead_model::{AccountId, KeyId, KeyMaterialId, OriginType, Region, RotationType};
 use serde_json::Map;
 
 use crate::error::{Error, Result};
+use crate::import;
 use crate::keys::KeyEntry;
 use crate::paths;
 use crate::records::{DueRecord, KeyRecord, MaterialEntry, Rotated};
@@ -39,7 +40,7 @@ pub(crate) fn is_primary(key: &KeyEntry) -> Result<()> {
 }
 
 impl Service {
-    /// Gives a key new current material.
+    /// Gives a key new current material; one with imported material takes the one that waits.
     pub(crate) fn rotate(
         &self,
         record: &mut KeyRecord,
@@ -47,6 +48,10 @@ impl Service {
         date: i64,
         kind: RotationType,
     ) -> Result<()> {
+        if record.origin == OriginType::External {
+            import::promote(record, date, kind);
+            return Ok(());
+        }
         let material = SymmetricMaterial::generate()?;
         let id = KeyMaterialId::new(material.id(&record.id.to_string(), record.spec.as_str())?);
         let wrapped = self.keyring.wrap(record, id, &material)?;
@@ -57,6 +62,7 @@ impl Service {
             created: date,
             current: true,
             rotated: Some(Rotated { date, kind }),
+            imported: None,
             unknown: Map::new(),
         });
         Ok(())

@@ -6,12 +6,12 @@
 //! goes. A sweep that is cut short is completed by the next.
 
 use keystead_crypto::RecordKey;
-use keystead_model::{AccountId, KeyId, KeyMaterialId, Region};
+use keystead_model::{AccountId, KeyId, Region};
 use keystead_store::{KeyRange, Store, Versioned};
 
 use crate::error::{Error, Result};
 use crate::paths;
-use crate::records::{self, DueRecord, GraveRecord, KeyRecord, ReferenceRecord};
+use crate::records::{self, DueRecord, GraveRecord, KeyRecord, MaterialEntry, ReferenceRecord};
 use crate::service::Service;
 use crate::state::State;
 use crate::write::Draft;
@@ -53,6 +53,10 @@ impl Service {
             .map_err(Error::internal)?;
         if self.destroy(due.account, &due.region, due.id, now).await? {
             return Ok(true);
+        }
+        if self.expire_if_due(due.account, &due.region, due.id).await? {
+            Draft::default().delete(path).commit(self).await?;
+            return Ok(false);
         }
         if self.rotate_if_due(due.account, &due.region, due.id).await? {
             // The next rotation has an entry of its own by now.
@@ -112,7 +116,7 @@ impl Service {
         // Related keys in other Regions share the material: the last one takes it along.
         if holders.regions.is_empty() {
             draft.delete(reference_path);
-            let materials = record.materials.iter().map(|entry| entry.id.to_string()).collect();
+            let materials = record.materials.iter().map(MaterialEntry::name).collect();
             let grave = GraveRecord { account, id: key, materials };
             draft.put(self, paths::grave(account, key), &grave)?;
         } else {
@@ -151,10 +155,6 @@ pub(crate) async fn bury(store: &dyn Store, record_key: &RecordKey) -> Result<()
 /// The paths of the key material that a grave names.
 fn content(record_key: &RecordKey, path: &[u8], value: &[u8]) -> Result<Vec<paths::Path>> {
     let grave: GraveRecord = records::decode(record_key, path, value).map_err(Error::internal)?;
-    let place = |material: &String| {
-        let material: KeyMaterialId =
-            material.parse().map_err(|_| Error::internal("the id of a key material"))?;
-        Ok(paths::material(grave.account, grave.id, material))
-    };
-    grave.materials.iter().map(place).collect()
+    let place = |name: &String| paths::material_by_name(grave.account, grave.id, name);
+    Ok(grave.materials.iter().map(place).collect())
 }

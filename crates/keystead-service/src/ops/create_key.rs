@@ -105,6 +105,7 @@ async fn new_key(
         rotation: None,
         on_demand: None,
         aliases: 0,
+        imports: 0,
         grants: 0,
         custom_key_store: None,
         unknown: Map::new(),
@@ -119,6 +120,7 @@ async fn new_key(
         created: now,
         current: true,
         rotated: None,
+        imported: None,
         unknown: Map::new(),
     });
     Ok((record, Some(wrapped)))

@@ -30,7 +30,7 @@ impl Operation for EnableKey {
         _: &Self::Input,
     ) -> Result<Empty> {
         let mut record = key.0.record.clone();
-        let waits = record.origin == OriginType::External && record.current_material().is_none();
+        let waits = record.origin == OriginType::External && !record.is_complete();
         record.state = match record.state {
             State::Unavailable { .. } => State::Unavailable { enabled: true },
             _ if waits => State::PendingImport,

@@ -2,8 +2,9 @@
 //! first key material too.
 
 use keystead_model::{
-    IncludeKeyMaterial, KeyMaterialState, ListKeyRotationsRequest, ListKeyRotationsResponse,
-    OperationName, RotationsListEntry, Timestamp,
+    ExpirationModelType, ImportState, IncludeKeyMaterial, KeyMaterialState,
+    ListKeyRotationsRequest, ListKeyRotationsResponse, OperationName, RotationsListEntry,
+    Timestamp,
 };
 
 use crate::caller::Caller;
@@ -68,10 +69,30 @@ impl Operation for ListKeyRotations {
         let entry = |(_, entry): (usize, &MaterialEntry)| RotationsListEntry {
             key_id: Some(record.id.to_string()),
             key_material_id: Some(entry.id.to_string()),
-            key_material_state: Some(match entry.current {
-                true => KeyMaterialState::Current,
-                false => KeyMaterialState::NonCurrent,
+            key_material_state: Some(match (&entry.imported, entry.current) {
+                (Some(imported), _) if imported.pending => KeyMaterialState::PendingRotation,
+                (_, true) => KeyMaterialState::Current,
+                (_, false) => KeyMaterialState::NonCurrent,
             }),
+            import_state: entry.imported.as_ref().map(|imported| match imported.present {
+                true => ImportState::Imported,
+                false => ImportState::PendingImport,
+            }),
+            expiration_model: entry.imported.as_ref().filter(|imported| imported.present).map(
+                |imported| match imported.valid_to {
+                    Some(_) => ExpirationModelType::KeyMaterialExpires,
+                    None => ExpirationModelType::KeyMaterialDoesNotExpire,
+                },
+            ),
+            valid_to: entry
+                .imported
+                .as_ref()
+                .and_then(|imported| imported.valid_to)
+                .map(Timestamp::from_millis),
+            key_material_description: entry
+                .imported
+                .as_ref()
+                .and_then(|imported| imported.description.clone()),
             rotation_date: entry.rotated.as_ref().map(|r| Timestamp::from_millis(r.date)),
             rotation_type: entry.rotated.as_ref().map(|r| r.kind),
             ..RotationsListEntry::default()

@@ -16,6 +16,7 @@ mod create_grant;
 mod create_key;
 mod decrypt;
 mod delete_alias;
+mod delete_imported_key_material;
 mod derive_shared_secret;
 mod describe_key;
 mod disable_key;
@@ -29,7 +30,9 @@ mod generate_mac;
 mod generate_random;
 mod get_key_policy;
 mod get_key_rotation_status;
+mod get_parameters_for_import;
 mod get_public_key;
+mod import_key_material;
 mod list_aliases;
 mod list_grants;
 mod list_key_policies;
@@ -87,7 +90,7 @@ static TABLE: [Row; 54] = [
     reads::<decrypt::Decrypt>(),
     writes::<delete_alias::DeleteAlias>(),
     not_built(OperationName::DeleteCustomKeyStore),
-    not_built(OperationName::DeleteImportedKeyMaterial),
+    writes::<delete_imported_key_material::DeleteImportedKeyMaterial>(),
     reads::<derive_shared_secret::DeriveSharedSecret>(),
     not_built(OperationName::DescribeCustomKeyStores),
     reads::<describe_key::DescribeKey>(),
@@ -106,9 +109,9 @@ static TABLE: [Row; 54] = [
     not_built(OperationName::GetKeyLastUsage),
     reads::<get_key_policy::GetKeyPolicy>(),
     reads::<get_key_rotation_status::GetKeyRotationStatus>(),
-    not_built(OperationName::GetParametersForImport),
+    reads::<get_parameters_for_import::GetParametersForImport>(),
     reads::<get_public_key::GetPublicKey>(),
-    not_built(OperationName::ImportKeyMaterial),
+    writes::<import_key_material::ImportKeyMaterial>(),
     reads::<list_aliases::ListAliases>(),
     reads::<list_grants::ListGrants>(),
     reads::<list_key_policies::ListKeyPolicies>(),

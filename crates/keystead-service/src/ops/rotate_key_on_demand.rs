@@ -7,6 +7,7 @@ use keystead_model::{
 
 use crate::caller::Caller;
 use crate::error::{Error, Result};
+use crate::import;
 use crate::operation::{Facts, Key, Operation};
 use crate::proofs::Usable;
 use crate::records::OnDemand;
@@ -54,9 +55,6 @@ impl Operation for RotateKeyOnDemand {
     ) -> Result<Self::Output> {
         let now = service.clock.now();
         let mut record = key.0.record.clone();
-        if record.origin == OriginType::External {
-            return Err(Error::no_pending_material(&key.0.arn));
-        }
         if record.on_demand.is_some() {
             return Err(Error::rotation_conflict(&key.0.arn));
         }
@@ -65,6 +63,9 @@ impl Operation for RotateKeyOnDemand {
             return Err(Error::rotation_conflict(&key.0.arn));
         }
         let mut draft = Draft::default();
+        if record.origin == OriginType::External && !import::has_pending(&record) {
+            return Err(Error::no_pending_material(&key.0.arn));
+        }
         match service.settings.rotation_delay {
             0 => service.rotate(&mut record, &mut draft, now, RotationType::OnDemand)?,
             delay => {
