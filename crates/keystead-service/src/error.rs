@@ -309,6 +309,17 @@ impl Error {
         )
     }
 
+    // ---- multi-Region keys (behaviour.md 4.10) ----
+
+    pub(crate) fn not_primary(arn: &str) -> Self {
+        Self::unsupported(format!("{arn} is not a multi-region primary key."))
+    }
+
+    /// The Region holds a related key already [ours].
+    pub(crate) fn replica_exists(arn: &str) -> Self {
+        Self::client("AlreadyExistsException", format!("Key '{arn}' already exists"))
+    }
+
     // ---- imported key material (behaviour.md 4.7) ----
 
     pub(crate) fn invalid_import_token() -> Self {

@@ -229,6 +229,10 @@ pub(crate) fn put(
     }
     let symmetric = record.is_symmetric();
     let generation = record.imports;
+    let region = record.multi_region.as_ref().map(|_| record.region.to_string());
+    if import_type == ImportType::NewKeyMaterial && record.is_replica() {
+        return Err(Error::incorrect_key_material());
+    }
     record.imports = generation.saturating_add(1);
     let waiting = record.materials.iter().find(|entry| is_pending(entry)).map(|entry| entry.id);
     let known = record.materials.iter_mut().find(|entry| entry.id == new.id);
@@ -236,10 +240,12 @@ pub(crate) fn put(
         (ImportType::ExistingKeyMaterial, Some(entry)) => {
             let old = entry.imported.take();
             let pending = old.as_ref().is_some_and(|old| old.pending);
+            let region = region.clone();
             let kept = old.as_ref().filter(|old| old.present).map(|old| old.generation);
             let generation = kept.unwrap_or(generation);
             let description = imported.description.clone().or(old.and_then(|old| old.description));
-            entry.imported = Some(Imported { pending, generation, description, ..imported });
+            entry.imported =
+                Some(Imported { pending, generation, region, description, ..imported });
         }
         (ImportType::NewKeyMaterial, None) if first || symmetric => {
             if let Some(waiting) = waiting {
@@ -251,7 +257,7 @@ pub(crate) fn put(
                 created: now,
                 current: first,
                 rotated: None,
-                imported: Some(Imported { pending: !first, generation, ..imported }),
+                imported: Some(Imported { pending: !first, generation, region, ..imported }),
                 unknown: Map::new(),
             });
         }

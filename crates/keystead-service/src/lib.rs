@@ -19,6 +19,7 @@ mod key_policy;
 mod keys;
 mod metadata;
 mod mill;
+mod multi_region;
 mod operation;
 mod ops;
 mod pagination;

@@ -167,6 +167,20 @@ impl Target for Key {
     }
 }
 
+/// A key that must be a multi-Region primary key.
+pub(crate) struct Primary(pub(crate) Arc<KeyEntry>);
+
+impl Target for Primary {
+    fn demands(&self, facts: &Facts) -> [Option<Demand<'_>>; 3] {
+        [on_key(facts.name.as_str(), &self.0), None, None]
+    }
+
+    /// Told before the key's state: recorded of a replica that was still being made.
+    fn contradiction(&self) -> Result<()> {
+        crate::multi_region::must_be_primary(&self.0)
+    }
+}
+
 /// A key, or none where naming one is optional.
 pub(crate) struct OptionalKey(pub(crate) Option<Arc<KeyEntry>>);
 

@@ -15,7 +15,7 @@
 //! | `grant/<account>/<region>/<key id>/<grant id>` | a grant |
 //! | `retirable/<region>/<principal>\|<account>/<key id>/<grant id>` | the same, by retiring principal |
 //! | `grant-name/<account>/<region>/<key id>/<fingerprint>` | the id of the grant with this name and these properties |
-//! | `grave/<account>/<key id>` | key material that must still be erased |
+//! | `grave/<account>/<key id>/<Region or material>` | key material that must still be erased |
 //!
 //! Key material has no Region: the related keys of a multi-Region key share it.
 
@@ -52,20 +52,6 @@ pub fn policy(account: AccountId, region: &Region, key: KeyId) -> Path {
 /// The path of the record that says who holds a key id.
 pub fn reference(key: KeyId) -> Path {
     format!("ref/{key}").into_bytes()
-}
-
-/// The path of an imported key material's wrapped bytes: `generation` counts the imports of
-/// the key, so that the erasure of old bytes never meets newer ones.
-pub(crate) fn material_of(
-    account: AccountId,
-    key: KeyId,
-    material: KeyMaterialId,
-    generation: u32,
-) -> Path {
-    match generation {
-        0 => self::material(account, key, material),
-        _ => format!("material/{account}/{key}/{material}.{generation}").into_bytes(),
-    }
 }
 
 /// A key material by the last component of its path.
@@ -139,10 +125,6 @@ pub(crate) fn grant_name(
 
 pub(crate) fn grave_of(account: AccountId, key: KeyId, name: &str) -> Path {
     format!("grave/{account}/{key}/{name}").into_bytes()
-}
-
-pub(crate) fn grave(account: AccountId, key: KeyId) -> Path {
-    format!("grave/{account}/{key}").into_bytes()
 }
 
 /// The last component of a path, or of an alias path the name from `alias/` on.

@@ -116,6 +116,9 @@ pub struct KeyRecord {
     /// Automatic rotation, while it is switched on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rotation: Option<Rotation>,
+    /// The end of a passing state: Creating, Updating.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settling: Option<Settling>,
     /// An on-demand rotation that is not completed yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_demand: Option<OnDemand>,
@@ -145,8 +148,8 @@ impl KeyRecord {
     /// Where the bytes of one of its materials are.
     pub(crate) fn material_path(&self, id: KeyMaterialId) -> Path {
         let entry = self.materials.iter().find(|entry| entry.id == id);
-        let generation = entry.map_or(0, MaterialEntry::generation);
-        paths::material_of(self.account, self.id, id, generation)
+        let name = entry.map_or_else(|| id.to_string(), MaterialEntry::name);
+        paths::material_by_name(self.account, self.id, &name)
     }
 
     /// When the first of the imported materials that are there expires.
@@ -184,6 +187,15 @@ pub struct MultiRegion {
     pub primary: Region,
     /// The replicas' Regions.
     pub replicas: Vec<String>,
+}
+
+/// What a key in a passing state becomes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Settling {
+    /// When.
+    pub at: i64,
+    /// Into which state.
+    pub into: State,
 }
 
 /// Automatic rotation of a key.
@@ -242,6 +254,9 @@ pub struct Imported {
     /// Which import of the key its bytes came with, counted from 0.
     #[serde(default)]
     pub generation: u32,
+    /// The Region whose key it was imported into, for multi-Region keys: each has its own bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
     /// Whether it waits for a rotation to make it the current one.
     #[serde(default)]
     pub pending: bool,
@@ -256,14 +271,13 @@ pub struct Imported {
 impl MaterialEntry {
     /// The last component of the path of the material's bytes.
     pub(crate) fn name(&self) -> String {
-        match self.generation() {
-            0 => self.id.to_string(),
-            generation => format!("{}.{generation}", self.id),
+        match &self.imported {
+            Some(Imported { region: Some(region), generation, .. }) => {
+                format!("{}.{generation}.{region}", self.id)
+            }
+            Some(Imported { generation: n @ 1.., .. }) => format!("{}.{n}", self.id),
+            _ => self.id.to_string(),
         }
-    }
-
-    fn generation(&self) -> u32 {
-        self.imported.as_ref().map_or(0, |imported| imported.generation)
     }
 }
 

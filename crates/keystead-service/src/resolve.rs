@@ -77,11 +77,19 @@ impl Service {
         let now = self.clock.now();
         let found = self.keys.find(&self.keyring, key, caller.region()).await?;
         let Some(entry) = found.filter(|entry| !entry.is_gone(now)) else { return Ok(None) };
-        if entry.record.valid_to().is_none_or(|valid_to| valid_to > now) {
+        let record = &entry.record;
+        let expires = record.valid_to().is_some_and(|valid_to| valid_to <= now);
+        let settles = record.settling.as_ref().is_some_and(|settling| settling.at <= now);
+        if !expires && !settles {
             return Ok(Some(entry));
         }
-        // Imported material ends on time, swept or not.
-        self.expire_if_due(entry.record.account, &entry.record.region, key).await?;
+        // Dates count on time, swept or not.
+        if settles {
+            self.settle_if_due(record.account, &record.region, key).await?;
+        }
+        if expires {
+            self.expire_if_due(record.account, &record.region, key).await?;
+        }
         self.keys.find(&self.keyring, key, caller.region()).await
     }
 

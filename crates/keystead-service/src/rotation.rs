@@ -34,7 +34,7 @@ pub(crate) fn is_rotatable(key: &KeyEntry) -> Result<()> {
 /// UnsupportedOperationException; the text is ReplicateKey's [obs], its use here ours.
 pub(crate) fn is_primary(key: &KeyEntry) -> Result<()> {
     if key.record.is_replica() {
-        return Err(Error::unsupported(format!("{} is not a multi-region primary key.", key.arn)));
+        return Err(Error::not_primary(&key.arn));
     }
     Ok(())
 }
@@ -114,31 +114,6 @@ impl Service {
         let (account, region, id) = (record.account, &record.region, record.id);
         let due = DueRecord { account, region: region.clone(), id, unknown: Map::new() };
         draft.put(self, paths::due(moment, account, region, id), &due)?;
-        Ok(())
-    }
-
-    /// Replaces a primary key's record, and in those of its replicas what they share with it: key
-    /// materials and rotation (behaviour.md 4.10).
-    pub(crate) async fn replace_related(
-        &self,
-        draft: &mut Draft,
-        entry: &KeyEntry,
-        record: &KeyRecord,
-    ) -> Result<()> {
-        draft.replace(self, entry, record)?;
-        for region in record.multi_region.iter().flat_map(|all| &all.replicas) {
-            let region: Region =
-                region.parse().map_err(|_| Error::internal("the Region of a replica"))?;
-            let replica = self.keys.fresh(&self.keyring, record.account, &region, record.id);
-            let Some(replica) = replica.await? else { continue };
-            let changed = KeyRecord {
-                materials: record.materials.clone(),
-                rotation: record.rotation.clone(),
-                on_demand: record.on_demand.clone(),
-                ..replica.record.clone()
-            };
-            draft.replace(self, &replica, &changed)?;
-        }
         Ok(())
     }
 }

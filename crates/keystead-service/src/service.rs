@@ -74,6 +74,8 @@ pub struct ServiceSettings {
     pub private_queue: usize,
     /// How long an on-demand rotation takes, milliseconds. 0: it is completed when it is answered.
     pub rotation_delay: i64,
+    /// How long the states Creating and Updating last, milliseconds. 0: they are not seen.
+    pub settling_delay: i64,
 }
 
 impl Default for ServiceSettings {
@@ -88,6 +90,7 @@ impl Default for ServiceSettings {
             private_threads: cores,
             private_queue: 1_024,
             rotation_delay: 0,
+            settling_delay: 0,
         }
     }
 }

@@ -6,7 +6,7 @@
 //! goes. A sweep that is cut short is completed by the next.
 
 use keystead_crypto::RecordKey;
-use keystead_model::{AccountId, KeyId, Region};
+use keystead_model::{AccountId, KeyId, OriginType, Region};
 use keystead_store::{KeyRange, Store, Versioned};
 
 use crate::error::{Error, Result};
@@ -53,6 +53,10 @@ impl Service {
             .map_err(Error::internal)?;
         if self.destroy(due.account, &due.region, due.id, now).await? {
             return Ok(true);
+        }
+        if self.settle_if_due(due.account, &due.region, due.id).await? {
+            Draft::default().delete(path).commit(self).await?;
+            return Ok(false);
         }
         if self.expire_if_due(due.account, &due.region, due.id).await? {
             Draft::default().delete(path).commit(self).await?;
@@ -113,14 +117,19 @@ impl Service {
             }
             draft.delete(path);
         }
-        // Related keys in other Regions share the material: the last one takes it along.
-        if holders.regions.is_empty() {
-            draft.delete(reference_path);
+        // Related keys in other Regions share what AWS_KMS made: the last one takes it along.
+        // Imported bytes are each key's own.
+        let last = holders.regions.is_empty();
+        if last || record.origin == OriginType::External {
             let materials = record.materials.iter().map(MaterialEntry::name).collect();
             let grave = GraveRecord { account, id: key, materials };
-            draft.put(self, paths::grave(account, key), &grave)?;
+            draft.put(self, paths::grave_of(account, key, region.as_str()), &grave)?;
+        }
+        if last {
+            draft.delete(reference_path);
         } else {
             draft.put(self, reference_path, &holders)?;
+            self.part_from_related(&mut draft, &record, deletion).await?;
         }
         draft.commit(self).await?;
         Ok(true)

@@ -103,6 +103,7 @@ async fn new_key(
         materials: Vec::new(),
         public_key: None,
         rotation: None,
+        settling: None,
         on_demand: None,
         aliases: 0,
         imports: 0,

@@ -72,8 +72,14 @@ impl Operation for ImportKeyMaterial {
         let new = service.take_material(&record, &unwrapped)?;
         let valid_to = valid_to(input)?.map(Timestamp::as_millis);
         let description = input.key_material_description.clone();
-        let imported =
-            Imported { present: true, generation: 0, pending: false, valid_to, description };
+        let imported = Imported {
+            present: true,
+            generation: 0,
+            region: None,
+            pending: false,
+            valid_to,
+            description,
+        };
         let named = input.key_material_id.as_deref();
         let now = service.clock.now();
         import::put(&mut record, &key.0.arn, &new, input.import_type, named, imported, now)?;
@@ -83,7 +89,8 @@ impl Operation for ImportKeyMaterial {
         if let Some(end) = valid_to {
             service.due(&mut draft, &record, end)?;
         }
-        draft.replace(service, &key.0, &record)?.commit(service).await?;
+        service.announce_import(&mut draft, &key.0, &record, new.id).await?;
+        draft.commit(service).await?;
         Ok(ImportKeyMaterialResponse {
             key_id: Some(key.0.arn.clone()),
             key_material_id: record.is_symmetric().then(|| new.id.to_string()),

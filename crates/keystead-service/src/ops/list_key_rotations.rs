@@ -66,11 +66,23 @@ impl Operation for ListKeyRotations {
             }
             _ => None,
         };
+        let everywhere = record.multi_region.is_none()
+            || service.is_imported_everywhere(record).await?
+                && record
+                    .materials
+                    .iter()
+                    .filter_map(|entry| entry.imported.as_ref())
+                    .all(|imported| imported.present || !imported.pending);
         let entry = |(_, entry): (usize, &MaterialEntry)| RotationsListEntry {
             key_id: Some(record.id.to_string()),
             key_material_id: Some(entry.id.to_string()),
             key_material_state: Some(match (&entry.imported, entry.current) {
-                (Some(imported), _) if imported.pending => KeyMaterialState::PendingRotation,
+                (Some(imported), _) if imported.pending && everywhere => {
+                    KeyMaterialState::PendingRotation
+                }
+                (Some(imported), _) if imported.pending => {
+                    KeyMaterialState::PendingMultiRegionImportAndRotation
+                }
                 (_, true) => KeyMaterialState::Current,
                 (_, false) => KeyMaterialState::NonCurrent,
             }),

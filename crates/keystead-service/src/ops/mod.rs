@@ -42,6 +42,7 @@ mod list_resource_tags;
 mod list_retirable_grants;
 mod put_key_policy;
 mod re_encrypt;
+mod replicate_key;
 mod retire_grant;
 mod revoke_grant;
 mod rotate_key_on_demand;
@@ -51,6 +52,7 @@ mod tag_resource;
 mod untag_resource;
 mod update_alias;
 mod update_key_description;
+mod update_primary_region;
 mod verify;
 mod verify_mac;
 
@@ -121,7 +123,7 @@ static TABLE: [Row; 54] = [
     reads::<list_retirable_grants::ListRetirableGrants>(),
     writes::<put_key_policy::PutKeyPolicy>(),
     reads::<re_encrypt::ReEncrypt>(),
-    not_built(OperationName::ReplicateKey),
+    writes::<replicate_key::ReplicateKey>(),
     writes::<retire_grant::RetireGrant>(),
     writes::<revoke_grant::RevokeGrant>(),
     writes::<rotate_key_on_demand::RotateKeyOnDemand>(),
@@ -132,7 +134,7 @@ static TABLE: [Row; 54] = [
     writes::<update_alias::UpdateAlias>(),
     not_built(OperationName::UpdateCustomKeyStore),
     writes::<update_key_description::UpdateKeyDescription>(),
-    not_built(OperationName::UpdatePrimaryRegion),
+    writes::<update_primary_region::UpdatePrimaryRegion>(),
     reads::<verify::Verify>(),
     reads::<verify_mac::VerifyMac>(),
 ];

@@ -63,7 +63,9 @@ impl Operation for RotateKeyOnDemand {
             return Err(Error::rotation_conflict(&key.0.arn));
         }
         let mut draft = Draft::default();
-        if record.origin == OriginType::External && !import::has_pending(&record) {
+        if record.origin == OriginType::External
+            && !(import::has_pending(&record) && service.is_imported_everywhere(&record).await?)
+        {
             return Err(Error::no_pending_material(&key.0.arn));
         }
         match service.settings.rotation_delay {

@@ -1,0 +1,128 @@
+//! ReplicateKey: makes a related key of a multi-Region primary key in another Region. It shares id
+//! and material; policy, description, tags and aliases are its own.
+
+use keystead_model::{
+    KeyState, OperationName, Region, ReplicateKeyRequest, ReplicateKeyResponse, key_arn,
+};
+use serde_json::Map;
+
+use crate::caller::Caller;
+use crate::error::{Error, Result};
+use crate::multi_region::{first_state, must_be_primary, shared};
+use crate::operation::{Facts, Operation, Primary};
+use crate::proofs::Usable;
+use crate::records::{self, KeyRecord, PolicyRecord, ReferenceRecord};
+use crate::service::Service;
+use crate::state::State;
+use crate::write::Draft;
+use crate::{key_policy, metadata, paths, tags};
+
+pub(super) struct ReplicateKey;
+
+impl Operation for ReplicateKey {
+    type Input = ReplicateKeyRequest;
+    type Output = ReplicateKeyResponse;
+    type Target = Primary;
+
+    const FACTS: Facts = Facts::management(OperationName::ReplicateKey);
+
+    fn check(_: &Service, caller: &Caller, input: &Self::Input) -> Result<()> {
+        tags::check(input.tags.as_deref().unwrap_or_default())?;
+        input.policy.iter().try_for_each(|policy| key_policy::check(policy, caller))
+    }
+
+    async fn resolve(service: &Service, caller: &Caller, input: &Self::Input) -> Result<Primary> {
+        service.key(caller, &input.key_id, &Self::FACTS).await.map(Primary)
+    }
+
+    async fn act(
+        service: &Service,
+        caller: &Caller,
+        key: Usable<Primary>,
+        input: &Self::Input,
+    ) -> Result<Self::Output> {
+        must_be_primary(&key.0)?;
+        let primary = &key.0.record;
+        let region = target(&input.replica_region, caller)?;
+        let (account, id) = (primary.account, primary.id);
+        let arn = key_arn(&region, account, id);
+        let mut all = primary.multi_region.clone().ok_or_else(|| Error::not_primary(&key.0.arn))?;
+        if all.regions()?.contains(&region) {
+            return Err(Error::replica_exists(&arn));
+        }
+        if let (Some(policy), None | Some(false)) =
+            (&input.policy, input.bypass_policy_lockout_safety_check)
+        {
+            key_policy::check_lockout(policy, caller, &arn)?;
+        }
+        all.replicas.push(region.to_string());
+        all.replicas.sort_unstable();
+        let mut replica = KeyRecord {
+            region: region.clone(),
+            created: service.clock.now(),
+            description: input.description.clone().unwrap_or_default(),
+            state: first_state(primary.origin),
+            multi_region: Some(all.clone()),
+            tags: tags::merged(&[], input.tags.as_deref().unwrap_or_default()),
+            materials: Vec::new(),
+            settling: None,
+            aliases: 0,
+            imports: 0,
+            grants: 0,
+            unknown: Map::new(),
+            ..primary.clone()
+        };
+        replica.materials = shared(&primary.materials, &replica);
+
+        let mut draft = Draft::default();
+        service.settle_later(&mut draft, &mut replica, State::Creating)?;
+        let path = paths::key(account, &region, id);
+        draft.absent(path.clone()).put(service, path, &replica)?;
+        let text = input.policy.clone().unwrap_or_else(|| key_policy::default(caller));
+        let policy = PolicyRecord { text: text.clone(), unknown: Map::new() };
+        draft.put(service, paths::policy(account, &region, id), &policy)?;
+
+        let path = paths::reference(id);
+        let found = service.store.read(&path).await?.ok_or_else(Error::conflict)?;
+        let mut holders: ReferenceRecord =
+            records::decode(service.keyring.record_key(), &path, &found.value)
+                .map_err(Error::internal)?;
+        holders.regions.push(region.to_string());
+        draft.unchanged(path.clone(), found.revision).put(service, path, &holders)?;
+
+        let changed = KeyRecord { multi_region: Some(all), ..primary.clone() };
+        service.replace_related_but(&mut draft, &key.0, &changed, &region).await?;
+        draft.commit(service).await?;
+        answer(&replica, &text, input)
+    }
+}
+
+/// The replica as the real service answers it: still being made, its material not told yet [obs].
+fn answer(
+    replica: &KeyRecord,
+    policy: &str,
+    input: &ReplicateKeyRequest,
+) -> Result<ReplicateKeyResponse> {
+    let mut metadata = metadata::of(replica);
+    metadata.key_state = Some(KeyState::Creating);
+    metadata.enabled = Some(false);
+    metadata.current_key_material_id = None;
+    Ok(ReplicateKeyResponse {
+        replica_key_metadata: Some(metadata),
+        replica_policy: Some(keystead_policy::pretty(policy).map_err(Error::internal)?),
+        replica_tags: input.tags.clone().filter(|tags| !tags.is_empty()),
+    })
+}
+
+/// The Region of the replica: another one of the same partition.
+pub(super) fn target(given: &str, caller: &Caller) -> Result<Region> {
+    let region: Region =
+        given.parse().map_err(|_| Error::validation(format!("Invalid Region {given}")))?;
+    if region.partition() != caller.region().partition() {
+        return Err(Error::unsupported(format!(
+            "Region {region} is not in the partition of Region {}.",
+            caller.region()
+        )));
+    }
+    Ok(region)
+}

@@ -1,0 +1,75 @@
+//! UpdatePrimaryRegion: makes a replica the primary key and the primary a replica. No ARN changes.
+
+use keystead_model::{Empty, OperationName, UpdatePrimaryRegionRequest, key_arn};
+
+use super::replicate_key::target;
+use crate::caller::Caller;
+use crate::error::{Error, Result};
+use crate::multi_region::must_be_primary;
+use crate::operation::{Facts, Operation, Primary};
+use crate::paths;
+use crate::proofs::Usable;
+use crate::records::MultiRegion;
+use crate::service::Service;
+use crate::state::{self, State};
+use crate::write::Draft;
+
+pub(super) struct UpdatePrimaryRegion;
+
+impl Operation for UpdatePrimaryRegion {
+    type Input = UpdatePrimaryRegionRequest;
+    type Output = Empty;
+    type Target = Primary;
+
+    const FACTS: Facts = Facts::management(OperationName::UpdatePrimaryRegion);
+
+    async fn resolve(service: &Service, caller: &Caller, input: &Self::Input) -> Result<Primary> {
+        service.key(caller, &input.key_id, &Self::FACTS).await.map(Primary)
+    }
+
+    async fn act(
+        service: &Service,
+        caller: &Caller,
+        key: Usable<Primary>,
+        input: &Self::Input,
+    ) -> Result<Empty> {
+        must_be_primary(&key.0)?;
+        let region = target(&input.primary_region, caller)?;
+        let mut old = key.0.record.clone();
+        let arn = key_arn(&region, old.account, old.id);
+        let all = old.multi_region.clone().ok_or_else(|| Error::not_primary(&key.0.arn))?;
+        let related = service.related(&old).await?;
+        let successor = related
+            .iter()
+            .find(|other| other.record.region == region)
+            .ok_or_else(|| Error::no_such_key(&arn))?;
+        // Both keys take part, each with its own state.
+        if let Some(row) = state::row(Self::FACTS.name) {
+            state::permit(row, &successor.record, &successor.arn)?;
+        }
+        let mut replicas = all.replicas;
+        replicas.retain(|other| other != region.as_str());
+        replicas.push(old.region.to_string());
+        replicas.sort_unstable();
+        let all = MultiRegion { primary: region, replicas };
+
+        let mut draft = Draft::default();
+        let mut new = successor.record.clone();
+        if let Some(rotation) = &old.rotation {
+            draft.delete(paths::due(rotation.next, old.account, &old.region, old.id));
+            service.due(&mut draft, &new, rotation.next)?;
+        }
+        old.multi_region = Some(all.clone());
+        new.multi_region = Some(all.clone());
+        service.settle_later(&mut draft, &mut old, State::Updating)?;
+        service.settle_later(&mut draft, &mut new, State::Updating)?;
+        draft.replace(service, &key.0, &old)?.replace(service, successor, &new)?;
+        for other in related.iter().filter(|other| other.record.region != new.region) {
+            let mut record = other.record.clone();
+            record.multi_region = Some(all.clone());
+            draft.replace(service, other, &record)?;
+        }
+        draft.commit(service).await?;
+        Ok(Empty)
+    }
+}
