@@ -14,6 +14,8 @@ pub(crate) enum Refusal {
     NoSuchRoute,
     /// The body is over the limit.
     BodyTooLarge,
+    /// There is no memory left for bodies.
+    NoRoom,
     /// The body did not arrive in time.
     BodyTimeout,
     /// The body broke off or its framing is wrong. Usually nobody is left to read the answer.
@@ -29,6 +31,7 @@ impl Refusal {
         match self {
             Self::NoSuchRoute => "UnknownOperationException",
             Self::BodyTooLarge => "RequestEntityTooLargeException",
+            Self::NoRoom => "ServiceUnavailable",
             Self::BodyTimeout => "RequestTimeoutException",
             Self::BodyBroken => "SerializationException",
             Self::Panicked => "KMSInternalException",
@@ -37,13 +40,14 @@ impl Refusal {
 
     /// Whether what remains of the request makes the connection useless.
     fn closes(self) -> bool {
-        matches!(self, Self::BodyTooLarge | Self::BodyTimeout | Self::BodyBroken)
+        matches!(self, Self::BodyTooLarge | Self::NoRoom | Self::BodyTimeout | Self::BodyBroken)
     }
 
     fn status(self) -> StatusCode {
         match self {
             Self::NoSuchRoute => StatusCode::NOT_FOUND,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::NoRoom => StatusCode::SERVICE_UNAVAILABLE,
             Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::BodyBroken => StatusCode::BAD_REQUEST,
             Self::Panicked => StatusCode::INTERNAL_SERVER_ERROR,
@@ -178,6 +182,7 @@ mod tests {
         for (refusal, status, closes) in [
             (Refusal::NoSuchRoute, 404, false),
             (Refusal::BodyTooLarge, 413, true),
+            (Refusal::NoRoom, 503, true),
             (Refusal::BodyTimeout, 408, true),
             (Refusal::BodyBroken, 400, true),
             (Refusal::Panicked, 500, false),
