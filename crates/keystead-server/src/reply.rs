@@ -12,6 +12,8 @@ use crate::body::ReplyBody;
 pub(crate) enum Refusal {
     /// Another method or path than the API's one route.
     NoSuchRoute,
+    /// It comes from a web page.
+    WebPage,
     /// The body is over the limit.
     BodyTooLarge,
     /// There is no memory left for bodies.
@@ -30,6 +32,7 @@ impl Refusal {
     pub(crate) fn type_name(self) -> &'static str {
         match self {
             Self::NoSuchRoute => "UnknownOperationException",
+            Self::WebPage => "AccessDeniedException",
             Self::BodyTooLarge => "RequestEntityTooLargeException",
             Self::NoRoom => "ServiceUnavailable",
             Self::BodyTimeout => "RequestTimeoutException",
@@ -46,6 +49,7 @@ impl Refusal {
     fn status(self) -> StatusCode {
         match self {
             Self::NoSuchRoute => StatusCode::NOT_FOUND,
+            Self::WebPage => StatusCode::FORBIDDEN,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::NoRoom => StatusCode::SERVICE_UNAVAILABLE,
             Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
@@ -181,6 +185,7 @@ mod tests {
         let id = RequestId([7; 16]);
         for (refusal, status, closes) in [
             (Refusal::NoSuchRoute, 404, false),
+            (Refusal::WebPage, 403, false),
             (Refusal::BodyTooLarge, 413, true),
             (Refusal::NoRoom, 503, true),
             (Refusal::BodyTimeout, 408, true),

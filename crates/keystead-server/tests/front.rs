@@ -60,6 +60,23 @@ async fn routes_and_faults_have_their_bodies_and_keep_the_connection() {
 }
 
 #[tokio::test]
+async fn what_a_web_page_sends_is_refused() {
+    let (server, _) = listen(Limits::default()).await;
+    let mut client = connect(server.address).await;
+    // A page's own origin included: its host name may have been bound to this address only now.
+    for origin in ["http://page.example", "http://localhost:4599", "null", ""] {
+        let head = format!("POST / HTTP/1.1\r\nOrigin: {origin}\r\n");
+        send(&mut client, call("x", "abc").replace("POST / HTTP/1.1\r\n", &head)).await;
+        let response = receive(&mut client).await;
+        let expected = (403, r#"{"__type":"AccessDeniedException"}"#);
+        assert_eq!((response.status, response.body.as_str()), expected, "{origin}");
+        assert_eq!(response.header("access-control-allow-origin"), None);
+    }
+    send(&mut client, call("x", "abc")).await;
+    assert_eq!(receive(&mut client).await.status, 200);
+}
+
+#[tokio::test]
 async fn a_body_in_pieces_is_joined() {
     let (server, _) = listen(Limits { request_body_bytes: 50_000, ..Limits::default() }).await;
     let mut client = connect(server.address).await;
