@@ -2,13 +2,14 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, ORIGIN};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -16,6 +17,7 @@ use keystead_service::{Clock, MovableClock};
 use serde::Deserialize;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
+use tokio::time::timeout;
 
 use crate::metrics::Metrics;
 
@@ -24,6 +26,9 @@ const MAX_BODY: usize = 1024;
 
 /// The most connections at one time.
 const MAX_CONNECTIONS: usize = 32;
+
+/// How long a head or a body may take.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// 9999-12-31T23:59:59Z in milliseconds: the last instant that RFC 3339 can write.
 const LAST_INSTANT: i64 = 253_402_300_799_000;
@@ -72,7 +77,7 @@ pub(crate) async fn serve(
             _ = stop.wait_for(|stop| *stop) => return,
         };
         let Ok((stream, _)) = accepted else {
-            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+            tokio::time::sleep(Duration::from_millis(100)).await;
             continue;
         };
         let admin = Arc::clone(&admin);
@@ -84,7 +89,7 @@ pub(crate) async fn serve(
             });
             let connection = http1::Builder::new()
                 .timer(TokioTimer::new())
-                .header_read_timeout(std::time::Duration::from_secs(10))
+                .header_read_timeout(PATIENCE)
                 .max_buf_size(16 * 1024)
                 .serve_connection(TokioIo::new(stream), service);
             tokio::select! {
@@ -147,10 +152,11 @@ impl Admin {
 
 impl DevClock {
     async fn post(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
-        let Ok(body) = Limited::new(request.into_body(), MAX_BODY).collect().await else {
-            return plain(StatusCode::PAYLOAD_TOO_LARGE, "the body is too long or broke off\n");
+        let body = match whole(request.into_body(), PATIENCE).await {
+            Ok(body) => body,
+            Err(refusal) => return refusal,
         };
-        let Ok(change) = serde_json::from_slice::<Move>(&body.to_bytes()) else {
+        let Ok(change) = serde_json::from_slice::<Move>(&body) else {
             return plain(
                 StatusCode::BAD_REQUEST,
                 "expected {\"advance_seconds\": N} or {\"set\": SECONDS_SINCE_EPOCH}\n",
@@ -181,6 +187,22 @@ impl DevClock {
         let now = self.clock.now();
         let text = format!("{{\"now\": {}.{:03}}}\n", now.div_euclid(1000), now.rem_euclid(1000));
         respond(StatusCode::OK, "application/json", text)
+    }
+}
+
+/// Reads a body within its limits of size and time: who holds a connection without end would keep the
+/// probes out.
+async fn whole<B>(body: B, patience: Duration) -> Result<Bytes, Response<Full<Bytes>>>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    match timeout(patience, Limited::new(body, MAX_BODY).collect()).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(_)) => {
+            Err(plain(StatusCode::PAYLOAD_TOO_LARGE, "the body is too long or broke off\n"))
+        }
+        Err(_) => Err(plain(StatusCode::REQUEST_TIMEOUT, "the body is too slow\n")),
     }
 }
 
@@ -222,6 +244,30 @@ mod tests {
         assert_eq!(parse(r#"{"set": 1, "advance_seconds": 1}"#), None);
         assert_eq!(parse(r#"{"set": "1"}"#), None);
         assert_eq!(parse("{}"), None);
+    }
+
+    #[tokio::test]
+    async fn bodies_are_bounded_in_size_and_time() {
+        struct Silent;
+
+        impl Body for Silent {
+            type Data = Bytes;
+            type Error = Infallible;
+
+            fn poll_frame(
+                self: std::pin::Pin<&mut Self>,
+                _: &mut std::task::Context<'_>,
+            ) -> std::task::Poll<Option<Result<hyper::body::Frame<Bytes>, Infallible>>>
+            {
+                std::task::Poll::Pending
+            }
+        }
+
+        let short = Duration::from_millis(1);
+        assert_eq!(whole(Silent, short).await.unwrap_err().status(), 408);
+        let full = |length| Full::new(Bytes::from(vec![b'x'; length]));
+        assert_eq!(whole(full(MAX_BODY), PATIENCE).await.unwrap().len(), MAX_BODY);
+        assert_eq!(whole(full(MAX_BODY + 1), PATIENCE).await.unwrap_err().status(), 413);
     }
 
     #[test]

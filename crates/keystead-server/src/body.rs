@@ -2,12 +2,14 @@
 
 use std::convert::Infallible;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::{Buf, Bytes};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use zeroize::Zeroizing;
 
 use crate::pulse::InFlight;
@@ -19,6 +21,8 @@ pub(crate) enum BodyError {
     TooLarge,
     /// The client went away or broke the framing.
     Broken,
+    /// Bodies on their way in hold all the memory they may.
+    NoRoom,
 }
 
 /// A whole request body.
@@ -27,15 +31,42 @@ pub(crate) enum RequestBody {
     /// buffer of the connection; the allocator of the program wipes it when the buffer is let go.
     Frame(Bytes),
     /// It came in pieces.
-    Joined(Zeroizing<Vec<u8>>),
+    Joined(Joined),
+}
+
+/// Pieces put together, with the room they take.
+pub(crate) struct Joined {
+    bytes: Zeroizing<Vec<u8>>,
+    _share: OwnedSemaphorePermit,
 }
 
 impl AsRef<[u8]> for RequestBody {
     fn as_ref(&self) -> &[u8] {
         match self {
             Self::Frame(bytes) => bytes,
-            Self::Joined(bytes) => bytes,
+            Self::Joined(joined) => &joined.bytes,
         }
+    }
+}
+
+/// The memory that bodies in pieces may hold, of all connections together. Without it the limits of one
+/// connection times their number would be many times what a machine has: over HTTP/2 each stream
+/// may bring a body.
+#[derive(Clone)]
+pub(crate) struct Room(Arc<Semaphore>);
+
+/// What a body is given room for at first, and the unit of [`Room`], in bytes.
+const BLOCK: usize = 16 * 1024;
+
+impl Room {
+    pub(crate) fn new(bytes: u32) -> Self {
+        Self(Arc::new(Semaphore::new((bytes as usize).div_ceil(BLOCK))))
+    }
+
+    /// Room for so many bytes, or none: waiting for it would let those who hold some wait for each other.
+    fn share(&self, bytes: usize) -> Result<OwnedSemaphorePermit, BodyError> {
+        let blocks = u32::try_from(bytes.div_ceil(BLOCK)).map_err(|_| BodyError::NoRoom)?;
+        Arc::clone(&self.0).try_acquire_many_owned(blocks).map_err(|_| BodyError::NoRoom)
     }
 }
 
@@ -44,10 +75,12 @@ pub(crate) fn announces_more(incoming: &Incoming, limit: usize) -> bool {
     incoming.size_hint().lower() > limit as u64
 }
 
-/// Reads a body of at most `limit` bytes.
+/// Reads a body of at most `limit` bytes. One in pieces takes its share of `room` as it arrives, not as it
+/// is announced: an announcement costs the client nothing.
 pub(crate) async fn collect(
     incoming: &mut Incoming,
     limit: usize,
+    room: &Room,
 ) -> Result<RequestBody, BodyError> {
     if announces_more(incoming, limit) {
         return Err(BodyError::TooLarge);
@@ -63,7 +96,9 @@ pub(crate) async fn collect(
     }
     // INVARIANT: the announced length is at most `limit`, see above.
     let announced = usize::try_from(incoming.size_hint().lower()).unwrap_or(limit);
-    let mut joined = Zeroizing::new(Vec::with_capacity(first.len().saturating_add(announced)));
+    let capacity = first.len().saturating_add(announced).min(first.len().max(BLOCK));
+    let mut share = room.share(capacity)?;
+    let mut joined = Zeroizing::new(Vec::with_capacity(capacity));
     joined.extend_from_slice(&first);
     drop(first);
     while let Some(data) = next_data(incoming).await? {
@@ -72,14 +107,17 @@ pub(crate) async fn collect(
         }
         if data.len() > joined.capacity() - joined.len() {
             // `Vec` would leave the old block unwiped.
-            let room = (joined.len() + data.len()).saturating_mul(2).min(limit);
-            let mut larger = Zeroizing::new(Vec::with_capacity(room));
+            let capacity = (joined.len() + data.len()).saturating_mul(2).min(limit);
+            // For the moment of the copy both blocks exist, and both are counted.
+            let grown = room.share(capacity)?;
+            let mut larger = Zeroizing::new(Vec::with_capacity(capacity));
             larger.extend_from_slice(&joined);
             joined = larger;
+            share = grown;
         }
         joined.extend_from_slice(&data);
     }
-    Ok(RequestBody::Joined(joined))
+    Ok(RequestBody::Joined(Joined { bytes: joined, _share: share }))
 }
 
 /// Reads and throws away at most `limit` bytes.

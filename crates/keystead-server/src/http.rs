@@ -9,14 +9,14 @@ use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use futures_util::FutureExt;
-use http::header::EXPECT;
+use http::header::{EXPECT, ORIGIN};
 use http::{HeaderMap, Method, Request, Response};
 use hyper::body::{Body, Incoming};
 use keystead_service::{Answer, RawRequest, RequestId, Service};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use crate::body::{self, BodyError, ReplyBody, RequestBody};
+use crate::body::{self, BodyError, ReplyBody, RequestBody, Room};
 use crate::limits::Limits;
 use crate::metrics::{Metrics, SUCCESS};
 use crate::pulse::InFlight;
@@ -59,6 +59,8 @@ pub(crate) struct Front<A> {
     pub(crate) answerer: Arc<A>,
     pub(crate) limits: Limits,
     pub(crate) metrics: Arc<Metrics>,
+    /// What request bodies may hold of memory.
+    pub(crate) body_room: Room,
     pub(crate) alive: Alive,
 }
 
@@ -71,6 +73,11 @@ impl<A: Answerer> Front<A> {
         in_flight: InFlight,
     ) -> Response<ReplyBody> {
         let response = match (request.method(), request.uri().path()) {
+            // A page that rebinds its own host name to this address needs nobody's leave to send any
+            // header, and no signature holds it up; but what it posts, a browser marks with its origin.
+            (&Method::POST, _) if request.headers().contains_key(ORIGIN) => {
+                self.refuse(Refusal::WebPage, request)
+            }
             (&Method::POST, "/") => self.call(request, source).await,
             (&Method::GET, "/healthz") => reply::healthy(),
             _ => self.refuse(Refusal::NoSuchRoute, request),
@@ -80,11 +87,12 @@ impl<A: Answerer> Front<A> {
 
     async fn call(&self, mut request: Request<Incoming>, source: IpAddr) -> Response<ReplyBody> {
         let limit = self.limits.request_body_bytes as usize;
-        let reading = body::collect(request.body_mut(), limit);
+        let reading = body::collect(request.body_mut(), limit, &self.body_room);
         let body = match timeout(self.limits.body_timeout(), reading).await {
             Ok(Ok(body)) => body,
             Ok(Err(BodyError::TooLarge)) => return self.refuse(Refusal::BodyTooLarge, request),
             Ok(Err(BodyError::Broken)) => return self.refuse(Refusal::BodyBroken, request),
+            Ok(Err(BodyError::NoRoom)) => return self.refuse(Refusal::NoRoom, request),
             Err(_) => return self.refuse(Refusal::BodyTimeout, request),
         };
         let version = request.version();
@@ -114,7 +122,10 @@ impl<A: Answerer> Front<A> {
         // A client that writes all before it reads would find a reset connection in place of the answer,
         // so the rest is read for it, within bounds, while the answer is already on its way. Who asked
         // first (`Expect: 100-continue`) has sent nothing yet, and who was too slow has had his time.
-        let worthwhile = matches!(refusal, Refusal::BodyTooLarge | Refusal::NoSuchRoute);
+        let worthwhile = matches!(
+            refusal,
+            Refusal::BodyTooLarge | Refusal::NoRoom | Refusal::NoSuchRoute | Refusal::WebPage
+        );
         let unsent = request.headers().contains_key(EXPECT);
         if worthwhile && !unsent && !request.body().is_end_stream() {
             let drain = body::drain(request.into_body(), self.limits.drain_bytes as usize);

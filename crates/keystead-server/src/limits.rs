@@ -14,6 +14,10 @@ pub struct Limits {
     /// The largest request body, in bytes. Larger ones get `RequestEntityTooLargeException`. The largest
     /// legal KMS request carries a policy of 128 KiB or an attestation document of 256 KiB in base64.
     pub request_body_bytes: u32,
+    /// What bodies that arrive in pieces may hold of memory, of all connections together, in bytes. A body
+    /// for which nothing is left gets `ServiceUnavailable`; one that arrives whole, as those of a usual
+    /// size do, does not count.
+    pub body_memory_bytes: u32,
     /// How much of a body that is too large is read and thrown away, in bytes, so that a client which
     /// writes all of it before it reads gets the answer instead of a reset connection.
     pub drain_bytes: u32,
@@ -42,6 +46,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             request_body_bytes: 1024 * 1024,
+            body_memory_bytes: 256 * 1024 * 1024,
             drain_bytes: 16 * 1024 * 1024,
             header_bytes: 64 * 1024,
             headers: 100,
@@ -69,6 +74,10 @@ impl Limits {
         ];
         if let Some((name, _)) = positive.into_iter().find(|(_, value)| *value == 0) {
             return Some((name, "must not be 0"));
+        }
+        // While a body grows, its old and its new block exist together.
+        if u64::from(self.body_memory_bytes) < 2 * u64::from(self.request_body_bytes) {
+            return Some(("body_memory_bytes", "must be at least twice request_body_bytes"));
         }
         if self.header_bytes < 8192 {
             return Some(("header_bytes", "must be at least 8192"));

@@ -17,6 +17,7 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_rustls::TlsAcceptor;
 
+use crate::body::Room;
 use crate::http::{Answerer, Front};
 use crate::limits::Limits;
 use crate::metrics::Metrics;
@@ -43,7 +44,9 @@ pub(crate) async fn serve<A: Answerer>(
     let room = Arc::new(Semaphore::new(limits.connections as usize));
     let protocol = Arc::new(protocol(&limits));
     let tls = tls.map(TlsAcceptor::from);
-    let front = Arc::new(Front { answerer, limits, metrics: Arc::clone(&metrics), alive });
+    let body_room = Room::new(limits.body_memory_bytes);
+    let front =
+        Arc::new(Front { answerer, limits, metrics: Arc::clone(&metrics), body_room, alive });
 
     loop {
         let permit = match Arc::clone(&room).try_acquire_owned() {

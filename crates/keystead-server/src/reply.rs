@@ -12,8 +12,12 @@ use crate::body::ReplyBody;
 pub(crate) enum Refusal {
     /// Another method or path than the API's one route.
     NoSuchRoute,
+    /// It comes from a web page.
+    WebPage,
     /// The body is over the limit.
     BodyTooLarge,
+    /// There is no memory left for bodies.
+    NoRoom,
     /// The body did not arrive in time.
     BodyTimeout,
     /// The body broke off or its framing is wrong. Usually nobody is left to read the answer.
@@ -28,7 +32,9 @@ impl Refusal {
     pub(crate) fn type_name(self) -> &'static str {
         match self {
             Self::NoSuchRoute => "UnknownOperationException",
+            Self::WebPage => "AccessDeniedException",
             Self::BodyTooLarge => "RequestEntityTooLargeException",
+            Self::NoRoom => "ServiceUnavailable",
             Self::BodyTimeout => "RequestTimeoutException",
             Self::BodyBroken => "SerializationException",
             Self::Panicked => "KMSInternalException",
@@ -37,13 +43,15 @@ impl Refusal {
 
     /// Whether what remains of the request makes the connection useless.
     fn closes(self) -> bool {
-        matches!(self, Self::BodyTooLarge | Self::BodyTimeout | Self::BodyBroken)
+        matches!(self, Self::BodyTooLarge | Self::NoRoom | Self::BodyTimeout | Self::BodyBroken)
     }
 
     fn status(self) -> StatusCode {
         match self {
             Self::NoSuchRoute => StatusCode::NOT_FOUND,
+            Self::WebPage => StatusCode::FORBIDDEN,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::NoRoom => StatusCode::SERVICE_UNAVAILABLE,
             Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::BodyBroken => StatusCode::BAD_REQUEST,
             Self::Panicked => StatusCode::INTERNAL_SERVER_ERROR,
@@ -177,7 +185,9 @@ mod tests {
         let id = RequestId([7; 16]);
         for (refusal, status, closes) in [
             (Refusal::NoSuchRoute, 404, false),
+            (Refusal::WebPage, 403, false),
             (Refusal::BodyTooLarge, 413, true),
+            (Refusal::NoRoom, 503, true),
             (Refusal::BodyTimeout, 408, true),
             (Refusal::BodyBroken, 400, true),
             (Refusal::Panicked, 500, false),

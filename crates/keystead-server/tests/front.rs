@@ -60,6 +60,23 @@ async fn routes_and_faults_have_their_bodies_and_keep_the_connection() {
 }
 
 #[tokio::test]
+async fn what_a_web_page_sends_is_refused() {
+    let (server, _) = listen(Limits::default()).await;
+    let mut client = connect(server.address).await;
+    // A page's own origin included: its host name may have been bound to this address only now.
+    for origin in ["http://page.example", "http://localhost:4599", "null", ""] {
+        let head = format!("POST / HTTP/1.1\r\nOrigin: {origin}\r\n");
+        send(&mut client, call("x", "abc").replace("POST / HTTP/1.1\r\n", &head)).await;
+        let response = receive(&mut client).await;
+        let expected = (403, r#"{"__type":"AccessDeniedException"}"#);
+        assert_eq!((response.status, response.body.as_str()), expected, "{origin}");
+        assert_eq!(response.header("access-control-allow-origin"), None);
+    }
+    send(&mut client, call("x", "abc")).await;
+    assert_eq!(receive(&mut client).await.status, 200);
+}
+
+#[tokio::test]
 async fn a_body_in_pieces_is_joined() {
     let (server, _) = listen(Limits { request_body_bytes: 50_000, ..Limits::default() }).await;
     let mut client = connect(server.address).await;
@@ -124,6 +141,59 @@ async fn a_body_beyond_the_drain_limit_ends_the_connection() {
         Ok::<_, std::io::Error>(())
     };
     assert!(timeout(PATIENCE, written).await.unwrap().is_err(), "all was taken");
+}
+
+#[tokio::test]
+async fn bodies_of_all_connections_share_one_memory() {
+    let limits =
+        Limits { request_body_bytes: 200_000, body_memory_bytes: 400_000, ..Limits::default() };
+    let (server, _) = listen(limits).await;
+    let head = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 200000\r\n\r\n";
+    // More is announced than there is room for, which harms nobody ...
+    let mut holders = Vec::new();
+    for _ in 0..20 {
+        let mut holder = connect(server.address).await;
+        send(&mut holder, format!("{head}{}", "x".repeat(10))).await;
+        holders.push(holder);
+    }
+    let mut client = connect(server.address).await;
+    send(&mut client, call("x", "abc")).await;
+    assert_eq!(receive(&mut client).await.status, 200);
+    // ... and more arrives: each is answered, some of them that there is no room.
+    let mut refused = 0;
+    for holder in &mut holders[..4] {
+        send(holder, "x".repeat(150_000)).await;
+    }
+    for holder in &mut holders[..4] {
+        // Whoever was refused is read to its end, the others are waited for.
+        send(holder, "x".repeat(49_990)).await;
+        let response = receive(holder).await;
+        if response.status == 503 {
+            assert_eq!(response.body, r#"{"__type":"ServiceUnavailable"}"#);
+            assert_eq!(response.header("connection"), Some("close"));
+            refused += 1;
+        } else {
+            assert_eq!(response.status, 200);
+        }
+    }
+    assert!(refused > 0, "all four bodies were held");
+    // Room that was taken is given back.
+    drop(holders);
+    for _ in 0..5 {
+        send(&mut client, call("x", "abc")).await;
+        assert_eq!(receive(&mut client).await.status, 200);
+    }
+    timeout(PATIENCE, async {
+        loop {
+            let mut client = connect(server.address).await;
+            send(&mut client, call("x", &"x".repeat(200_000))).await;
+            if receive(&mut client).await.status == 200 {
+                break;
+            }
+        }
+    })
+    .await
+    .expect("room for a body once the others are gone");
 }
 
 #[tokio::test]

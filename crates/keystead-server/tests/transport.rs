@@ -98,6 +98,24 @@ async fn an_idle_http2_connection_is_told_to_go() {
     assert!(begun.elapsed() >= Duration::from_millis(400), "{:?}", begun.elapsed());
 }
 
+#[tokio::test]
+async fn a_client_that_never_opens_its_window_is_told_to_go() {
+    let limits = Limits { header_timeout_ms: 50, idle_timeout_ms: 200, ..Limits::default() };
+    let (server, _) = listen(limits).await;
+    let (mut sender, connection) = hyper::client::conn::http2::Builder::new(TokioExecutor::new())
+        .initial_stream_window_size(0)
+        .handshake(TokioIo::new(connect(server.address).await))
+        .await
+        .unwrap();
+    let ended = tokio::spawn(async move {
+        let _ = connection.await;
+    });
+    let request = http::Request::post("http://localhost/").body(Full::new(Bytes::new())).unwrap();
+    let response = timeout(PATIENCE, sender.send_request(request)).await.unwrap().unwrap();
+    assert_eq!(response.status(), 200);
+    timeout(PATIENCE, ended).await.expect("the connection ends").unwrap();
+}
+
 /// A server with a certificate of its own, and a client that trusts it and offers `alpn`.
 async fn with_tls(limits: Limits) -> (HttpListener, tempfile::TempDir, RootCertStore) {
     let folder = tempfile::tempdir().unwrap();
