@@ -14,7 +14,7 @@ use keystead_crypto::{
     Secret, SymmetricMaterial, UnwrapError, root_check_value, verify_root_check_value,
 };
 use keystead_model::{KeyId, KeyMaterialId};
-use keystead_store::{Guard, KeyRange, Revision, Store, StoreError, Write};
+use keystead_store::{Guard, KeyRange, Revision, Store, StoreError, Versioned, Write};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -42,6 +42,9 @@ pub enum OpenError {
     /// The root key is not the one this store was made with.
     #[error("the root key is not the one this store was made with")]
     WrongRootKey,
+    /// The root key to change to is the one the store has.
+    #[error("the new root key is the one the store is under already")]
+    SameRootKey,
     /// The store was made under a root key of the other kind.
     #[error("{0}")]
     WrongProvider(&'static str),
@@ -185,7 +188,7 @@ impl Keyring {
     }
 
     async fn unlock(store: &dyn Store, root: &RootKey, header: &Header) -> Result<Self, OpenError> {
-        let domain = domain_keys(store, root, header).await?;
+        let domain = domain_keys(root, header, &epochs(store).await?)?;
         let wrapped = store
             .read(paths::RECORD_KEY)
             .await?
@@ -291,10 +294,22 @@ fn root_key(header: &Header, root: Root) -> Result<RootKey, OpenError> {
     }
 }
 
-async fn domain_keys(
-    store: &dyn Store,
+/// The wrapped domain keys of a store, by epoch.
+async fn epochs(store: &dyn Store) -> Result<Vec<(u32, Versioned)>, OpenError> {
+    let mut epochs = Vec::new();
+    for (path, found) in store.scan(KeyRange::prefix(paths::DOMAINS), 1_000).await? {
+        let epoch = paths::tail(&path, paths::DOMAINS)
+            .and_then(|tail| u32::from_str_radix(tail, 16).ok())
+            .ok_or_else(|| OpenError::Damaged("the number of a domain key epoch".into()))?;
+        epochs.push((epoch, found));
+    }
+    Ok(epochs)
+}
+
+fn domain_keys(
     root: &RootKey,
     header: &Header,
+    epochs: &[(u32, Versioned)],
 ) -> Result<DomainKeys, OpenError> {
     let store_id = header.store_id()?;
     let check = unhex(&header.root_check, "root key check value")?;
@@ -302,14 +317,8 @@ async fn domain_keys(
         RootCheckError::WrongRootKey => OpenError::WrongRootKey,
         other => OpenError::Damaged(other.to_string()),
     })?;
-    let mut epochs = Vec::new();
-    for (path, found) in store.scan(KeyRange::prefix(paths::DOMAINS), 1_000).await? {
-        let epoch = paths::tail(&path, paths::DOMAINS)
-            .and_then(|tail| u32::from_str_radix(tail, 16).ok())
-            .ok_or_else(|| OpenError::Damaged("the number of a domain key epoch".into()))?;
-        epochs.push((epoch, found.value));
-    }
-    Ok(DomainKeys::unwrap(store_id, root, epochs)?)
+    let records = epochs.iter().map(|(epoch, found)| (*epoch, &found.value));
+    Ok(DomainKeys::unwrap(store_id, root, records)?)
 }
 
 /// What [`rotate_domain_key`] did.
@@ -329,16 +338,19 @@ pub struct Rotation {
 /// # Errors
 /// [`OpenError`]. Whatever was committed until then is consistent: all epochs still in use stay.
 pub async fn rotate_domain_key(store: &dyn Store, root: Root) -> Result<Rotation, OpenError> {
-    let Some((header, _)) = header(store).await? else { return Err(OpenError::NoHeader) };
+    let Some((header, revision)) = header(store).await? else { return Err(OpenError::NoHeader) };
     let root = root_key(&header, root)?;
-    let mut domain = domain_keys(store, &root, &header).await?;
+    let mut domain = domain_keys(&root, &header, &epochs(store).await?)?;
     let record_key = Keyring::unlock(store, &root, &header).await?.record_key;
     // Material of deleted keys has no key record to be wrapped by, and is to be gone anyway.
     sweep::bury(store, &record_key).await.map_err(|error| OpenError::Damaged(error.to_string()))?;
     let epoch = domain.add_epoch()?;
     let path = paths::domain(epoch);
     let write = Write::Put(path.clone(), domain.wrap_epoch(&root, epoch)?);
-    store.commit(vec![Guard::Absent(path)], vec![write]).await?;
+    // Under a header that has changed the store may be under another root key, which could not open
+    // this epoch.
+    let guards = vec![Guard::Absent(path), Guard::At(paths::STORE.to_vec(), revision)];
+    store.commit(guards, vec![write]).await?;
 
     if let Some(found) = store.read(paths::RECORD_KEY).await?
         && let Some(wrapped) = domain.rewrap_record_key(&found.value)?
@@ -417,8 +429,10 @@ pub enum NewRoot {
     Passphrase(Secret),
 }
 
-/// Wraps the domain keys under another root key, in one commit, and erases what the old one could
-/// open.
+/// Wraps the domain keys under another root key, in one commit. What the old one could open is
+/// in the store's files until they are rewritten. Nothing is left to do, and so nothing is done, if
+/// the old root key does not open the store but the new one does: an interrupted change is repeated
+/// for the sake of what was to follow it.
 ///
 /// # Errors
 /// [`OpenError`]; until the commit the old root key opens the store, after it only the new one.
@@ -426,8 +440,20 @@ pub async fn rewrap_root(store: &dyn Store, old: Root, new: NewRoot) -> Result<(
     let Some((mut header, revision)) = header(store).await? else {
         return Err(OpenError::NoHeader);
     };
-    let old = root_key(&header, old)?;
-    let domain = domain_keys(store, &old, &header).await?;
+    let epochs = epochs(store).await?;
+    let opened = root_key(&header, old).and_then(|old| domain_keys(&old, &header, &epochs));
+    let domain = match (opened, &new) {
+        (Err(error), _) if new.opens(&header, &epochs) => {
+            tracing::info!(%error, "the store is under the new root key already");
+            return Ok(());
+        }
+        (Err(error), _) => return Err(error),
+        // Whoever destroys the old root key next must not destroy the only one.
+        (Ok(_), NewRoot::Key(_)) if new.opens(&header, &epochs) => {
+            return Err(OpenError::SameRootKey);
+        }
+        (Ok(domain), _) => domain,
+    };
     let root = match new {
         NewRoot::Key(root) => {
             header.passphrase_slot = None;
@@ -441,10 +467,32 @@ pub async fn rewrap_root(store: &dyn Store, old: Root, new: NewRoot) -> Result<(
         }
     };
     header.root_check = hex::encode(root_check_value(&root, &header.store_id()?)?);
+    let mut guards = vec![Guard::At(paths::STORE.to_vec(), revision)];
     let mut writes = vec![Write::Put(paths::STORE.to_vec(), header.to_bytes()?)];
-    for epoch in domain.epochs() {
-        writes.push(Write::Put(paths::domain(epoch), domain.wrap_epoch(&root, epoch)?));
+    // Exactly the epochs that were read: one more would be lost with the old root key, one less
+    // would be back from the dead.
+    guards.extend(
+        domain.current_epoch().checked_add(1).map(|next| Guard::Absent(paths::domain(next))),
+    );
+    for (epoch, found) in &epochs {
+        guards.push(Guard::At(paths::domain(*epoch), found.revision));
+        writes.push(Write::Put(paths::domain(*epoch), domain.wrap_epoch(&root, *epoch)?));
     }
-    store.commit(vec![Guard::At(paths::STORE.to_vec(), revision)], writes).await?;
+    store.commit(guards, writes).await?;
     Ok(())
+}
+
+impl NewRoot {
+    /// Whether the store is under this root key.
+    fn opens(&self, header: &Header, epochs: &[(u32, Versioned)]) -> bool {
+        let opens = |root: &RootKey| domain_keys(root, header, epochs).is_ok();
+        match (self, &header.passphrase_slot) {
+            (Self::Key(root), None) => opens(root),
+            (Self::Passphrase(passphrase), Some(slot)) => hex::decode(slot)
+                .ok()
+                .and_then(|slot| RootKey::from_passphrase_slot(passphrase.expose(), &slot).ok())
+                .is_some_and(|root| opens(&root)),
+            _ => false,
+        }
+    }
 }

@@ -21,13 +21,16 @@ use crate::state::State;
 /// Buckets of the generation counters; a power of two.
 const GENERATIONS: usize = 1024;
 
-/// A key as it stands in the store, with its current material once it was needed.
+/// A key as it stands in the store, with those of its materials that were needed. They go with it:
+/// once its record changes (it is disabled, say), nothing keeps them in memory but the requests that
+/// use them.
 #[derive(Debug)]
 pub(crate) struct KeyEntry {
     pub(crate) record: KeyRecord,
     pub(crate) revision: Revision,
     pub(crate) arn: String,
-    material: OnceLock<Arc<SymmetricMaterial>>,
+    /// One place for each of the record's materials.
+    materials: Box<[OnceLock<Arc<SymmetricMaterial>>]>,
     /// The wrapped material of an asymmetric or HMAC key.
     wrapped: OnceLock<Vec<u8>>,
 }
@@ -43,7 +46,6 @@ impl KeyEntry {
 pub(crate) struct Keys {
     store: Arc<dyn Store>,
     keys: Cache<(KeyId, Region), Arc<KeyEntry>>,
-    materials: Cache<(KeyId, KeyMaterialId), Arc<SymmetricMaterial>>,
     aliases: Cache<Path, KeyId>,
     feed: Mutex<Watch>,
     applied: AtomicU64,
@@ -61,7 +63,6 @@ impl Keys {
         let watch = store.watch(None)?;
         Ok(Self {
             keys: Cache::new(capacity),
-            materials: Cache::new(capacity),
             aliases: Cache::new(capacity),
             applied: AtomicU64::new(watch.revision().0),
             feed: Mutex::new(watch),
@@ -122,9 +123,9 @@ impl Keys {
             records::decode(keyring.record_key(), &path, &found.value).map_err(Error::internal)?;
         Ok(Some(KeyEntry {
             arn: key_arn(region, record.account, record.id),
+            materials: record.materials.iter().map(|_| OnceLock::new()).collect(),
             record,
             revision: found.revision,
-            material: OnceLock::new(),
             wrapped: OnceLock::new(),
         }))
     }
@@ -167,32 +168,25 @@ impl Keys {
         id: KeyMaterialId,
     ) -> Result<Option<Arc<SymmetricMaterial>>> {
         let record = &entry.record;
-        let current = record.current_material() == Some(id);
-        if current && let Some(material) = entry.material.get() {
+        let position = record.materials.iter().position(|known| known.id == id);
+        let Some(place) = position.and_then(|position| entry.materials.get(position)) else {
+            return Ok(None);
+        };
+        if let Some(material) = place.get() {
             return Ok(Some(Arc::clone(material)));
         }
-        let there = |known: &MaterialEntry| {
-            known.id == id && known.imported.as_ref().is_none_or(|imported| imported.present)
+        // Imported material that was taken away is not there, whoever still holds its bytes.
+        let taken = |known: &MaterialEntry| {
+            known.id == id && known.imported.as_ref().is_some_and(|imported| !imported.present)
         };
-        if !record.materials.iter().any(there) {
+        if record.materials.iter().any(taken) {
             return Ok(None);
         }
-        if !current && let Some(material) = self.materials.get(&(record.id, id)) {
-            return Ok(Some(material));
-        }
         let path = record.material_path(id);
-        let generation = self.generation(&path);
         let Some(found) = self.store.read(&path).await? else { return Ok(None) };
         let material = Arc::new(keyring.unwrap(record, id, &found.value).map_err(Error::internal)?);
-        if current {
-            // Two requests may race here; both have the same material.
-            let _ = entry.material.set(Arc::clone(&material));
-        } else {
-            let _feed = self.lock();
-            if self.generation(&path) == generation {
-                self.materials.insert((record.id, id), Arc::clone(&material));
-            }
-        }
+        // Two requests may race here; both have the same material.
+        let _ = place.set(Arc::clone(&material));
         Ok(Some(material))
     }
 
@@ -218,7 +212,7 @@ impl Keys {
     }
 
     /// Applies what the store's feed has and the caches do not know yet.
-    fn refresh(&self) {
+    pub(crate) fn refresh(&self) {
         if self.store.revision().0 <= self.applied.load(Ordering::Acquire) {
             return;
         }
@@ -250,15 +244,6 @@ impl Keys {
                     self.keys.remove(&(key, region));
                 }
             }
-            Some("material") => {
-                let (key, material) = (parts.nth(1), parts.next());
-                let material = material.and_then(|name| name.split('.').next());
-                if let (Some(Ok(key)), Some(Ok(material))) =
-                    (key.map(str::parse), material.map(str::parse))
-                {
-                    self.materials.remove(&(key, material));
-                }
-            }
             Some("alias") => {
                 self.aliases.remove(path);
             }
@@ -271,7 +256,6 @@ impl Keys {
             generation.fetch_add(1, Ordering::SeqCst);
         }
         self.keys.clear();
-        self.materials.clear();
         self.aliases.clear();
     }
 
@@ -291,5 +275,96 @@ impl Keys {
             (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
         });
         usize::try_from(hash).ok().and_then(|hash| self.generations.get(hash % GENERATIONS))
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+mod tests {
+    use super::*;
+    use std::sync::Weak;
+
+    use keystead_crypto::RootKey;
+    use keystead_store::memory::Memory;
+
+    use crate::records::MaterialEntry;
+    use crate::write::Draft;
+    use crate::{MovableClock, Root, Service, ServiceSettings};
+
+    /// A key with two materials, both in memory, of which only weak handles are kept.
+    async fn used_key(service: &Service) -> (KeyRecord, Vec<Weak<SymmetricMaterial>>) {
+        let id = KeyId::from_random([7; 16], false);
+        let mut record: KeyRecord = serde_json::from_value(serde_json::json!({
+            "account": "111122223333", "region": "eu-west-1", "id": id.to_string(), "created": 0,
+            "description": "", "spec": "SYMMETRIC_DEFAULT", "usage": "ENCRYPT_DECRYPT",
+            "origin": "AWS_KMS", "state": {"name": "Enabled"},
+        }))
+        .unwrap();
+        let mut draft = Draft::default();
+        for current in [false, true] {
+            let material = SymmetricMaterial::generate().unwrap();
+            let material_id = material.id(&id.to_string(), record.spec.as_str()).unwrap();
+            let material_id = KeyMaterialId::new(material_id);
+            let wrapped = service.keyring.wrap(&record, material_id, &material).unwrap();
+            draft.put_raw(paths::material(record.account, id, material_id), wrapped);
+            let unknown = serde_json::Map::new();
+            record.materials.push(MaterialEntry { id: material_id, created: 0, current, unknown });
+        }
+        let regions = vec![record.region.to_string()];
+        let reference =
+            ReferenceRecord { account: record.account, regions, unknown: serde_json::Map::new() };
+        draft.put(service, paths::reference(id), &reference).unwrap();
+        draft.put(service, paths::key(record.account, &record.region, id), &record).unwrap();
+        draft.commit(service).await.unwrap();
+
+        let find = || service.keys.find(&service.keyring, id, &record.region);
+        let entry = find().await.unwrap().unwrap();
+        let mut handles = Vec::new();
+        for material in &record.materials {
+            let found = service.keys.material(&service.keyring, &entry, material.id).await.unwrap();
+            handles.push(Arc::downgrade(&found.unwrap()));
+        }
+        drop(entry);
+        assert!(handles.iter().all(|handle| handle.strong_count() > 0), "nothing is cached");
+        (record, handles)
+    }
+
+    async fn service() -> Arc<Service> {
+        let (store, clock) = (Arc::new(Memory::new()), Arc::new(MovableClock::default()));
+        let root = Root::Key(RootKey::generate().unwrap());
+        Service::open(ServiceSettings::default(), store, root, clock).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_disabled_key_keeps_no_material_in_memory() {
+        let service = service().await;
+        let (mut record, handles) = used_key(&service).await;
+        record.state = State::Disabled;
+        let path = paths::key(record.account, &record.region, record.id);
+        let mut draft = Draft::default();
+        draft.put(&service, path, &record).unwrap().commit(&service).await.unwrap();
+        // No other request comes.
+        assert!(handles.iter().all(|handle| handle.strong_count() == 0));
+    }
+
+    #[tokio::test]
+    async fn a_destroyed_key_keeps_no_material_in_memory() {
+        let service = service().await;
+        let (mut record, _) = used_key(&service).await;
+        record.state = State::PendingDeletion { deletion: 0, window: 7 };
+        let path = paths::key(record.account, &record.region, record.id);
+        // Written behind the service's back, and found in memory by it as it was.
+        let bytes = records::encode(service.keyring.record_key(), &path, &record).unwrap();
+        let write = keystead_store::Write::Put(path, bytes);
+        service.store.commit(vec![], vec![write]).await.unwrap();
+        let entry = service.keys.find(&service.keyring, record.id, &record.region).await;
+        let entry = entry.unwrap().unwrap();
+        let id = record.materials[0].id;
+        let material = service.keys.material(&service.keyring, &entry, id).await.unwrap();
+        let handle = Arc::downgrade(&material.unwrap());
+        drop(entry);
+        assert!(handle.strong_count() > 0);
+        service.destroy(record.account, &record.region, record.id, 1).await.unwrap();
+        assert_eq!(handle.strong_count(), 0);
     }
 }

@@ -72,6 +72,9 @@ impl Draft {
     pub(crate) async fn commit(&mut self, service: &Service) -> Result<()> {
         let (guards, writes) = (std::mem::take(&mut self.guards), std::mem::take(&mut self.writes));
         service.store.commit(guards, writes).await?;
+        // Not left to the next request, for which the material of a key just disabled or destroyed
+        // would wait in memory.
+        service.keys.refresh();
         Ok(())
     }
 }

@@ -1,13 +1,15 @@
+use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use rustix::fs::OFlags;
+use rustix::fs::{CWD, OFlags, RenameFlags, renameat_with};
 use zeroize::Zeroizing;
 
 use super::RootKeyError;
 use crate::arena::KEY_LEN;
+use crate::random;
 
 const PREFIX: &[u8] = b"keystead-root-key-v1:";
 const LINE_LEN: usize = PREFIX.len() + 2 * KEY_LEN + 1;
@@ -18,23 +20,60 @@ pub(super) fn create(path: &Path, key: &[u8; KEY_LEN]) -> Result<(), RootKeyErro
     hex::encode_to_slice(key, &mut line[PREFIX.len()..LINE_LEN - 1])
         .map_err(|_| malformed(path))?;
 
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(
-        |source| match source.kind() {
-            io::ErrorKind::AlreadyExists => RootKeyError::Exists { path: path.into() },
-            _ => failed(path, "create", source),
-        },
-    )?;
-    let written = file
+    // Written beside its place and moved there whole: a file cut short by a kill would be taken for
+    // a root key that is damaged, and be in the way of every start.
+    let draft = draft_name(path)?;
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&draft)
+        .map_err(|source| failed(path, "create", source))?;
+    let placed = file
         .write_all(&*line)
         .and_then(|()| file.sync_all())
         .map_err(|source| failed(path, "write", source))
-        .and_then(|()| sync_directory(path));
-    if written.is_err() {
-        // It was made by this call and holds no key anyone uses. Where removal fails too, the next
-        // start finds a malformed file and says so.
+        .and_then(|()| place(&draft, path));
+    if placed.is_err() {
+        // It holds no key that anyone uses.
+        let _ = fs::remove_file(&draft);
+        return placed;
+    }
+    let synced = sync_directory(path);
+    if synced.is_err() {
+        // It was made by this call and is not in use yet.
         let _ = fs::remove_file(path);
     }
-    written
+    synced
+}
+
+/// `.<name>.<random>.new` in the directory of `path`.
+fn draft_name(path: &Path) -> Result<PathBuf, RootKeyError> {
+    let name = path
+        .file_name()
+        .ok_or_else(|| failed(path, "create", io::ErrorKind::InvalidInput.into()))?;
+    let mut draft = OsString::from(".");
+    draft.push(name);
+    draft.push(format!(".{}.new", hex::encode(random::random_bytes::<8>()?)));
+    Ok(path.with_file_name(draft))
+}
+
+/// Gives the file its name unless something has it. A second name for a moment only where the file
+/// system cannot rename on that condition.
+fn place(draft: &Path, path: &Path) -> Result<(), RootKeyError> {
+    let renamed = renameat_with(CWD, draft, CWD, path, RenameFlags::NOREPLACE);
+    let placed = match renamed.map_err(io::Error::from) {
+        Err(error)
+            if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) =>
+        {
+            fs::hard_link(draft, path).and_then(|()| fs::remove_file(draft))
+        }
+        placed => placed,
+    };
+    placed.map_err(|source| match source.kind() {
+        io::ErrorKind::AlreadyExists => RootKeyError::Exists { path: path.into() },
+        _ => failed(path, "create", source),
+    })
 }
 
 pub(super) fn load(path: &Path, key: &mut [u8; KEY_LEN]) -> Result<(), RootKeyError> {
@@ -91,6 +130,7 @@ mod tests {
     use super::*;
     use crate::provider::RootKey;
     use std::os::unix::fs::symlink;
+    use std::sync::atomic::{AtomicBool, Ordering};
 
     const HEX: &str = "00112233445566778899aabbccddeeff0123456789abcdef0123456789abcdef";
 
@@ -111,6 +151,35 @@ mod tests {
 
         assert!(matches!(RootKey::create_file(&path), Err(RootKeyError::Exists { .. })));
         assert_eq!(fs::read_to_string(&path).unwrap(), line, "an existing file is never touched");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "no draft is left behind");
+    }
+
+    /// So that a kill at any moment leaves a root key or none.
+    #[test]
+    fn a_file_is_whole_as_soon_as_it_is_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("root.key");
+        let done = AtomicBool::new(false);
+        let seen = std::thread::scope(|scope| {
+            let watcher = scope.spawn(|| {
+                let mut seen = 0;
+                while !done.load(Ordering::Relaxed) {
+                    if let Ok(metadata) = fs::metadata(&path) {
+                        assert_eq!(metadata.len(), LINE_LEN as u64);
+                        seen += 1;
+                    }
+                }
+                seen
+            });
+            for _ in 0..200 {
+                RootKey::create_file(&path).unwrap();
+                fs::remove_file(&path).unwrap();
+            }
+            done.store(true, Ordering::Relaxed);
+            watcher.join().unwrap()
+        });
+        println!("seen {seen} times");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0, "drafts are left behind");
     }
 
     #[test]

@@ -2,8 +2,8 @@
 //! without a server, since the server must not run meanwhile.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use keystead_crypto::{RootKey, Secret, wrapped_epoch};
 use keystead_service::keyring::{Keyring, rewrap_root, rotate_domain_key};
@@ -236,6 +236,83 @@ async fn a_rewrapped_store_knows_its_new_root_key_only() {
     place.decrypts_everything(Root::Passphrase(passphrase())).await;
 }
 
+/// Whoever destroys the old root key after this must not destroy the only one: the paths of the two
+/// files do not tell, since one may be a link to the other.
+#[tokio::test]
+async fn a_change_to_the_same_root_key_is_refused() {
+    let place = Place::new(1).await;
+    let store = place.store();
+    let same = NewRoot::Key(place.root());
+    let refusal = rewrap_root(store.as_ref(), Root::Key(place.root()), same).await.unwrap_err();
+    assert!(matches!(refusal, OpenError::SameRootKey), "{refusal}");
+    store.close().await.unwrap();
+    place.decrypts_everything(Root::Key(place.root())).await;
+}
+
+/// Killed after the commit and before the rewriting of the files, the command must be able to run
+/// again: what the old root key opens is still in them.
+#[tokio::test]
+async fn a_change_of_root_key_can_be_repeated() {
+    let place = Place::new(1).await;
+    let store = place.store();
+    let other_file = place.folder.path().join("other-root-key");
+    RootKey::create_file(&other_file).unwrap();
+    let other = || RootKey::load_file(&other_file).unwrap();
+    let passphrase = || Secret::from_slice(b"correct horse battery staple");
+    for _ in 0..2 {
+        let old = Root::Key(place.root());
+        rewrap_root(store.as_ref(), old, NewRoot::Key(other())).await.unwrap();
+    }
+    for _ in 0..2 {
+        let new = NewRoot::Passphrase(passphrase());
+        rewrap_root(store.as_ref(), Root::Key(other()), new).await.unwrap();
+    }
+    // Not with a key that is neither.
+    let stranger = NewRoot::Key(RootKey::generate().unwrap());
+    let refusal = rewrap_root(store.as_ref(), Root::Key(other()), stranger).await.unwrap_err();
+    assert!(matches!(refusal, OpenError::WrongProvider(_)), "{refusal}");
+    store.close().await.unwrap();
+    place.decrypts_everything(Root::Passphrase(passphrase())).await;
+}
+
+/// Two commands at once: an epoch wrapped by a root key that the store no longer is under would be
+/// lost, and every key with it.
+#[tokio::test]
+async fn a_rotation_and_a_change_of_root_key_exclude_each_other() {
+    let place = Place::new(2).await;
+    let other_file = place.folder.path().join("other-root-key");
+    RootKey::create_file(&other_file).unwrap();
+    let other = || RootKey::load_file(&other_file).unwrap();
+
+    let store = place.store();
+    let root = place.root();
+    let rotation = |store: Arc<dyn Store>| -> Future<'static, ()> {
+        Box::pin(async move {
+            rotate_domain_key(store.as_ref(), Root::Key(root)).await.unwrap();
+        })
+    };
+    let meddling = Failing::with(rotation, Arc::clone(&store));
+    let new = NewRoot::Key(other());
+    let lost = rewrap_root(&meddling, Root::Key(place.root()), new).await.unwrap_err();
+    assert!(matches!(lost, OpenError::Store(StoreError::Conflict)), "{lost}");
+    assert_eq!(epochs(store.as_ref()).await, ["meta/domain/00000002"]);
+    store.close().await.unwrap();
+    place.decrypts_everything(Root::Key(place.root())).await;
+
+    let store = place.store();
+    let (root, new) = (place.root(), other());
+    let change = |store: Arc<dyn Store>| -> Future<'static, ()> {
+        Box::pin(async move {
+            rewrap_root(store.as_ref(), Root::Key(root), NewRoot::Key(new)).await.unwrap();
+        })
+    };
+    let meddling = Failing::with(change, Arc::clone(&store));
+    let lost = rotate_domain_key(&meddling, Root::Key(place.root())).await.unwrap_err();
+    assert!(matches!(lost, OpenError::Store(StoreError::Conflict)), "{lost}");
+    store.close().await.unwrap();
+    place.decrypts_everything(Root::Key(other())).await;
+}
+
 #[tokio::test]
 async fn a_store_under_another_root_key_is_told_from_a_damaged_one() {
     let place = Place::new(1).await;
@@ -296,15 +373,28 @@ async fn put(store: &dyn Store, path: &str, value: &[u8]) {
     store.commit(vec![], vec![write]).await.unwrap();
 }
 
-/// A store that is full after some commits and erasures.
+/// What somebody else does to a store.
+type Meanwhile = Box<dyn FnOnce(Arc<dyn Store>) -> Future<'static, ()> + Send>;
+
+/// A store that is full after some commits and erasures, or on which somebody else is faster.
 struct Failing {
     store: Arc<dyn Store>,
     left: AtomicI64,
+    /// Done before the first commit.
+    meanwhile: Mutex<Option<Meanwhile>>,
 }
 
 impl Failing {
     fn after(steps: i64, store: Arc<dyn Store>) -> Self {
-        Self { store, left: AtomicI64::new(steps) }
+        Self { store, left: AtomicI64::new(steps), meanwhile: Mutex::new(None) }
+    }
+
+    fn with(
+        meanwhile: impl FnOnce(Arc<dyn Store>) -> Future<'static, ()> + Send + 'static,
+        store: Arc<dyn Store>,
+    ) -> Self {
+        let meanwhile = Mutex::new(Some(Box::new(meanwhile) as Meanwhile));
+        Self { store, left: AtomicI64::new(i64::MAX), meanwhile }
     }
 
     fn step(&self) -> Result<(), StoreError> {
@@ -335,6 +425,10 @@ impl Store for Failing {
         writes: Vec<Write>,
     ) -> Future<'a, Result<Revision, StoreError>> {
         Box::pin(async move {
+            let meanwhile = self.meanwhile.lock().unwrap().take();
+            if let Some(meanwhile) = meanwhile {
+                meanwhile(Arc::clone(&self.store)).await;
+            }
             self.step()?;
             self.store.commit(guards, writes).await
         })
