@@ -31,6 +31,7 @@ mod secrets;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use aws_lc_rs::constant_time;
 use zeroize::Zeroizing;
 
 use crate::arena::{Area, ArenaKey, KEY_LEN};
@@ -185,18 +186,24 @@ impl DomainKeys {
         self.wrap(Purpose::Material, &context.fields(), material.expose())
     }
 
-    /// Unwraps key material into the arena.
+    /// Unwraps key material into the arena and checks that it is the one whose id the context
+    /// names.
     ///
     /// # Errors
     /// [`UnwrapError`]; a record moved to another account, key, spec or material id does not
-    /// authenticate.
+    /// authenticate, nor does one that holds other material, even if rightly wrapped.
     pub fn unwrap_material(
         &self,
         context: &MaterialContext<'_>,
         record: &[u8],
     ) -> Result<SymmetricMaterial, UnwrapError> {
-        self.unwrap_key(Purpose::Material, Area::Keys, &context.fields(), record)
-            .map(SymmetricMaterial::from_key)
+        let material = self
+            .unwrap_key(Purpose::Material, Area::Keys, &context.fields(), record)
+            .map(SymmetricMaterial::from_key)?;
+        let id = material.id(context.key_id, context.spec)?;
+        constant_time::verify_slices_are_equal(&id, context.material_id)
+            .map_err(|_| UnwrapError::Authentication)?;
+        Ok(material)
     }
 
     /// Brings wrapped key material to the current epoch; `None` when it is there already.

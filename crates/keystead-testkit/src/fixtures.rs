@@ -118,8 +118,7 @@ impl KeyFixture {
         let mut record = self.record;
         let (account, region, id) = (record.account, record.region.clone(), record.id);
         let material = SymmetricMaterial::generate()?;
-        let material_id =
-            KeyMaterialId::new(material.id(&id.to_string(), KeySpec::SymmetricDefault.as_str())?);
+        let material_id = KeyMaterialId::new(material.id(&id.to_string(), record.spec.as_str())?);
         let reference =
             ReferenceRecord { account, regions: vec![region.to_string()], unknown: Map::new() };
         let text = format!(

@@ -4,7 +4,11 @@ use super::*;
 use crate::material::tests::planted;
 
 const STORE: [u8; 16] = [7; 16];
-const MATERIAL_ID: [u8; 32] = [5; 32];
+/// Of `planted(1)` under the key below.
+const MATERIAL_ID: [u8; 32] = [
+    0x9e, 0x6d, 0x0b, 0x34, 0x36, 0x47, 0x8a, 0x76, 0x60, 0x3e, 0xaf, 0x75, 0x49, 0xa4, 0x30, 0x13,
+    0x80, 0x79, 0x12, 0x56, 0x68, 0x1f, 0xb6, 0x13, 0x66, 0x31, 0x5e, 0xdf, 0xc9, 0xda, 0xdc, 0x32,
+];
 const CONTEXT: MaterialContext<'_> = MaterialContext {
     account: b"111122223333",
     key_id: "1234abcd-12ab-34cd-56ef-1234567890ab",
@@ -95,6 +99,16 @@ fn wrapped_material_opens_only_where_it_belongs() {
     assert!(keys.unwrap_material(&CONTEXT, &[&record[..], &[0]].concat()).is_err());
     // Another store, even with the same numbers.
     assert!(DomainKeys::generate(STORE).unwrap().unwrap_material(&CONTEXT, &record).is_err());
+}
+
+/// Whoever came to know a domain key can wrap what they like, but not find other material for an id.
+#[test]
+fn material_that_is_not_the_one_named_does_not_open() {
+    let keys = DomainKeys::generate(STORE).unwrap();
+    assert_eq!(planted(1).id(CONTEXT.key_id, CONTEXT.spec).unwrap(), MATERIAL_ID);
+    let forged = keys.wrap_material(&CONTEXT, &planted(2)).unwrap();
+    let refusal = keys.unwrap_material(&CONTEXT, &forged).map(|_| ());
+    assert_eq!(refusal, Err(UnwrapError::Authentication));
 }
 
 /// The record opened by hand, with nothing of this module but the domain key itself.
