@@ -166,6 +166,22 @@ impl Error {
         )
     }
 
+    /// Where no CloudHSM cluster can be reached; the text is ours.
+    pub(crate) fn cloud_hsm_cluster_not_found() -> Self {
+        Self::client(
+            "CloudHsmClusterNotFoundException",
+            "CloudHSM clusters are not supported: there is none with this ID.",
+        )
+    }
+
+    /// Where no external key store proxy can be reached; the text is ours.
+    pub(crate) fn xks_proxy_unreachable() -> Self {
+        Self::client(
+            "XksProxyUriUnreachableException",
+            "External key store proxies are not supported: none can be reached.",
+        )
+    }
+
     /// What the server does not do; the text names it [ours].
     pub(crate) fn unsupported(message: impl Into<Cow<'static, str>>) -> Self {
         Self::client("UnsupportedOperationException", message)

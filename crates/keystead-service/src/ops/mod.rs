@@ -11,16 +11,21 @@ use crate::road::{Travelling, travel};
 use crate::service::Service;
 
 mod cancel_key_deletion;
+mod connect_custom_key_store;
 mod create_alias;
+mod create_custom_key_store;
 mod create_grant;
 mod create_key;
 mod decrypt;
 mod delete_alias;
+mod delete_custom_key_store;
 mod delete_imported_key_material;
 mod derive_shared_secret;
+mod describe_custom_key_stores;
 mod describe_key;
 mod disable_key;
 mod disable_key_rotation;
+mod disconnect_custom_key_store;
 mod enable_key;
 mod enable_key_rotation;
 mod encrypt;
@@ -51,6 +56,7 @@ mod sign;
 mod tag_resource;
 mod untag_resource;
 mod update_alias;
+mod update_custom_key_store;
 mod update_key_description;
 mod update_primary_region;
 mod verify;
@@ -84,21 +90,21 @@ const fn not_built(name: OperationName) -> Row {
 #[rustfmt::skip]
 static TABLE: [Row; 54] = [
     writes::<cancel_key_deletion::CancelKeyDeletion>(),
-    not_built(OperationName::ConnectCustomKeyStore),
+    writes::<connect_custom_key_store::ConnectCustomKeyStore>(),
     writes::<create_alias::CreateAlias>(),
-    not_built(OperationName::CreateCustomKeyStore),
+    writes::<create_custom_key_store::CreateCustomKeyStore>(),
     writes::<create_grant::CreateGrant>(),
     writes::<create_key::CreateKey>(),
     reads::<decrypt::Decrypt>(),
     writes::<delete_alias::DeleteAlias>(),
-    not_built(OperationName::DeleteCustomKeyStore),
+    writes::<delete_custom_key_store::DeleteCustomKeyStore>(),
     writes::<delete_imported_key_material::DeleteImportedKeyMaterial>(),
     reads::<derive_shared_secret::DeriveSharedSecret>(),
-    not_built(OperationName::DescribeCustomKeyStores),
+    reads::<describe_custom_key_stores::DescribeCustomKeyStores>(),
     reads::<describe_key::DescribeKey>(),
     writes::<disable_key::DisableKey>(),
     writes::<disable_key_rotation::DisableKeyRotation>(),
-    not_built(OperationName::DisconnectCustomKeyStore),
+    writes::<disconnect_custom_key_store::DisconnectCustomKeyStore>(),
     writes::<enable_key::EnableKey>(),
     writes::<enable_key_rotation::EnableKeyRotation>(),
     reads::<encrypt::Encrypt>(),
@@ -132,7 +138,7 @@ static TABLE: [Row; 54] = [
     writes::<tag_resource::TagResource>(),
     writes::<untag_resource::UntagResource>(),
     writes::<update_alias::UpdateAlias>(),
-    not_built(OperationName::UpdateCustomKeyStore),
+    writes::<update_custom_key_store::UpdateCustomKeyStore>(),
     writes::<update_key_description::UpdateKeyDescription>(),
     writes::<update_primary_region::UpdatePrimaryRegion>(),
     reads::<verify::Verify>(),

@@ -1,0 +1,33 @@
+//! ConnectCustomKeyStore: connects a custom key store with what is behind it.
+
+use keystead_model::{ConnectCustomKeyStoreRequest, ConnectCustomKeyStoreResponse, OperationName};
+
+use crate::caller::Caller;
+use crate::error::{Error, Result};
+use crate::operation::{Facts, Nothing, Operation};
+use crate::proofs::Usable;
+use crate::service::Service;
+
+pub(super) struct ConnectCustomKeyStore;
+
+impl Operation for ConnectCustomKeyStore {
+    type Input = ConnectCustomKeyStoreRequest;
+    type Output = ConnectCustomKeyStoreResponse;
+    type Target = Nothing;
+
+    const FACTS: Facts = Facts::management(OperationName::ConnectCustomKeyStore);
+
+    async fn resolve(_: &Service, _: &Caller, _: &Self::Input) -> Result<Nothing> {
+        Ok(Nothing)
+    }
+
+    async fn act(
+        _: &Service,
+        _: &Caller,
+        _: Usable<Nothing>,
+        input: &Self::Input,
+    ) -> Result<Self::Output> {
+        // No store can have been created: see CreateCustomKeyStore.
+        Err(Error::custom_key_store_not_found(&input.custom_key_store_id))
+    }
+}

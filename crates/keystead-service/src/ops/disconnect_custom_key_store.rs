@@ -1,0 +1,35 @@
+//! DisconnectCustomKeyStore: disconnects a custom key store.
+
+use keystead_model::{
+    DisconnectCustomKeyStoreRequest, DisconnectCustomKeyStoreResponse, OperationName,
+};
+
+use crate::caller::Caller;
+use crate::error::{Error, Result};
+use crate::operation::{Facts, Nothing, Operation};
+use crate::proofs::Usable;
+use crate::service::Service;
+
+pub(super) struct DisconnectCustomKeyStore;
+
+impl Operation for DisconnectCustomKeyStore {
+    type Input = DisconnectCustomKeyStoreRequest;
+    type Output = DisconnectCustomKeyStoreResponse;
+    type Target = Nothing;
+
+    const FACTS: Facts = Facts::management(OperationName::DisconnectCustomKeyStore);
+
+    async fn resolve(_: &Service, _: &Caller, _: &Self::Input) -> Result<Nothing> {
+        Ok(Nothing)
+    }
+
+    async fn act(
+        _: &Service,
+        _: &Caller,
+        _: Usable<Nothing>,
+        input: &Self::Input,
+    ) -> Result<Self::Output> {
+        // No store can have been created: see CreateCustomKeyStore.
+        Err(Error::custom_key_store_not_found(&input.custom_key_store_id))
+    }
+}
