@@ -1,5 +1,6 @@
 use std::io;
 
+use crate::asymmetric::AsymmetricSpec;
 use crate::pairs::PairSpec;
 
 /// What can go wrong inside this room. None of it is the caller's fault except
@@ -25,10 +26,17 @@ pub enum CryptoError {
     /// Carries its bytes.
     #[error("a plaintext of {0} bytes does not fit a ciphertext blob")]
     PlaintextLength(usize),
+    /// Key material that cannot be wrapped: empty, or longer than
+    /// [`MAX_SECRET`](crate::MAX_SECRET). Carries its bytes.
+    #[error("key material of {0} bytes cannot be wrapped")]
+    SecretLength(usize),
     /// A new key pair did not pass its pairwise consistency test and was discarded. Raise an alarm:
     /// the machine computes wrongly (FIPS 140-3 IG 10.3.A).
     #[error("a new {} key pair failed its consistency test", .0.as_str())]
     ConsistencyTest(PairSpec),
+    /// The same of a new private key that no data key pair can be.
+    #[error("a new {} key failed its consistency test", .0.as_str())]
+    AsymmetricConsistencyTest(AsymmetricSpec),
     /// No domain key of this epoch is held.
     #[error("there is no domain key of epoch {0}")]
     UnknownEpoch(u32),

@@ -21,8 +21,12 @@
 //! - Authenticated data: all that precedes the ciphertext, then `be32(number of fields)` and each
 //!   field with its be32 length. The first field is the label of the purpose. Further fields: of a
 //!   domain key the store id; of key material account, key id, key spec and material id (never the
-//!   Region, which replicas do not share); of the record key the store id; of a marker what the
-//!   caller gives.
+//!   Region, which replicas do not share); of the record key the store id; of a marker or token
+//!   what the caller gives.
+//! - The content is 32 bytes of symmetric material or of the record key, PKCS #8 of any length, an
+//!   HMAC key, or what a marker or token carries.
+
+mod secrets;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -339,6 +343,8 @@ pub fn wrapped_epoch(record: &[u8]) -> Option<u32> {
 #[error("invalid marker")]
 pub struct InvalidMarker;
 
+pub use secrets::{InvalidToken, MAX_SECRET};
+
 const FORMAT: u8 = 1;
 const HEAD_LEN: usize = 1 + 4;
 const RECORD_OVERHEAD: usize = HEAD_LEN + NONCE_LEN + IV_LEN + TAG_LEN;
@@ -351,6 +357,8 @@ enum Purpose {
     Material,
     RecordKey,
     Marker,
+    ImportToken,
+    GrantToken,
 }
 
 impl Purpose {
@@ -359,6 +367,8 @@ impl Purpose {
             Self::Material => b"keystead/v1/domain/material",
             Self::RecordKey => b"keystead/v1/domain/record-key",
             Self::Marker => b"keystead/v1/domain/marker",
+            Self::ImportToken => b"keystead/v1/domain/import-token",
+            Self::GrantToken => b"keystead/v1/domain/grant-token",
         }
     }
 
@@ -376,6 +386,8 @@ struct Epoch {
     material: ArenaKey,
     record_key: ArenaKey,
     marker: ArenaKey,
+    import_token: ArenaKey,
+    grant_token: ArenaKey,
 }
 
 impl Epoch {
@@ -388,7 +400,9 @@ impl Epoch {
         let material = derive(Purpose::Material)?;
         let record_key = derive(Purpose::RecordKey)?;
         let marker = derive(Purpose::Marker)?;
-        Ok(Self { domain_key, material, record_key, marker })
+        let import_token = derive(Purpose::ImportToken)?;
+        let grant_token = derive(Purpose::GrantToken)?;
+        Ok(Self { domain_key, material, record_key, marker, import_token, grant_token })
     }
 
     fn sub_key(&self, purpose: Purpose) -> &ArenaKey {
@@ -396,6 +410,8 @@ impl Epoch {
             Purpose::Material => &self.material,
             Purpose::RecordKey => &self.record_key,
             Purpose::Marker => &self.marker,
+            Purpose::ImportToken => &self.import_token,
+            Purpose::GrantToken => &self.grant_token,
         }
     }
 }

@@ -52,14 +52,18 @@
 //!
 //! # Where to read next
 //! [`blob`] and [`hierarchy`] give the formats byte by byte, [`arena`] where keys lie in memory,
-//! [`pairs`] what a key pair goes through before it is handed out, [`provider`] where the root key
+//! [`pairs`] what a key pair goes through before it is handed out, [`asymmetric`] which algorithm
+//! signs what, [`wrapping`] how key material comes in from outside, [`provider`] where the root key
 //! comes from.
 
 pub mod arena;
+pub mod asymmetric;
 pub mod blob;
 pub mod hierarchy;
+pub mod mac;
 pub mod pairs;
 pub mod provider;
+pub mod wrapping;
 
 mod context;
 mod error;
@@ -72,11 +76,19 @@ mod record_key;
 mod root_check;
 mod secret;
 
+pub use asymmetric::{
+    AgreeError, AsymmetricSpec, DecryptError, EncryptError, EncryptionAlgorithm, InvalidKey,
+    Message, MessageError, PrivateKey, PublicKey, SignError, SigningAlgorithm, VerifyError,
+    check_message, generate_private_key, import_pkcs8,
+};
 pub use blob::{BLOB_OVERHEAD, Blob, BlobHeader, InvalidCiphertext, MAX_BLOB, decrypt, encrypt};
 pub use context::{DuplicateKey, EncryptionContext};
 pub use error::{CryptoError, RootCheckError, UnwrapError};
-pub use hierarchy::{DomainKeys, InvalidMarker, MaterialContext, wrapped_epoch};
-pub use material::SymmetricMaterial;
+pub use hierarchy::{
+    DomainKeys, InvalidMarker, InvalidToken, MAX_SECRET, MaterialContext, wrapped_epoch,
+};
+pub use mac::{InvalidMac, MacKey, MacSpec};
+pub use material::{SymmetricMaterial, secret_material_id};
 pub use pairs::{DataKeyPair, PairSpec, generate_pair};
 pub use process::{Hardening, HardeningFailure, harden_process};
 pub use provider::{Argon2Cost, RootKey, RootKeyError};
@@ -84,6 +96,10 @@ pub use random::{fill_random, random_bytes};
 pub use record_key::{RECORD_TAG_LEN, RecordKey};
 pub use root_check::{root_check_value, verify_root_check_value};
 pub use secret::Secret;
+pub use wrapping::{
+    ImportedMaterial, WrappingAlgorithm, WrappingError, WrappingKey, WrappingKeySpec,
+    WrappingMismatch, check_wrapping, generate_wrapping_key,
+};
 
 #[cfg(test)]
 mod vectors;

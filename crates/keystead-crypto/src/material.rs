@@ -26,6 +26,18 @@ impl SymmetricMaterial {
         Ok(Self { key: ArenaKey::random(Area::Keys)? })
     }
 
+    /// Takes over material that was made elsewhere; wiping the original is the caller's affair.
+    ///
+    /// # Errors
+    /// [`CryptoError::SecretMemory`].
+    pub fn from_slice(material: &[u8; KEY_LEN]) -> Result<Self, CryptoError> {
+        let fill = |slot: &mut [u8; KEY_LEN]| {
+            slot.copy_from_slice(material);
+            Ok::<_, CryptoError>(())
+        };
+        ArenaKey::filled(Area::Keys, fill).map(Self::from_key)
+    }
+
     /// The key material id: HMAC-SHA-256 over `label ‖ be32(length) ‖ key id ‖ be32(length) ‖ key
     /// spec`, under a key derived from the material for this purpose alone.
     ///
@@ -36,14 +48,7 @@ impl SymmetricMaterial {
     /// # Errors
     /// [`CryptoError::Library`].
     pub fn id(&self, key_id: &str, spec: &str) -> Result<[u8; 32], CryptoError> {
-        let mut mac_key = Zeroizing::new([0; KEY_LEN]);
-        primitive::derive(self.key.expose(), ID_LABEL, &[], &mut mac_key)?;
-        let mut message = ID_LABEL.to_vec();
-        framing::push(&mut message, key_id.as_bytes());
-        framing::push(&mut message, spec.as_bytes());
-        let mut id = [0; 32];
-        id.copy_from_slice(primitive::mac(&mac_key, &message).as_ref());
-        Ok(id)
+        secret_material_id(self.key.expose(), key_id, spec)
     }
 
     pub(crate) fn from_key(key: ArenaKey) -> Self {
@@ -53,6 +58,26 @@ impl SymmetricMaterial {
     pub(crate) fn expose(&self) -> &[u8; KEY_LEN] {
         self.key.expose()
     }
+}
+
+/// The key material id of secrets of any length (canonical PKCS #8, HMAC keys), by the formula of
+/// [`SymmetricMaterial::id`].
+///
+/// # Errors
+/// [`CryptoError::Library`].
+pub fn secret_material_id(
+    material: &[u8],
+    key_id: &str,
+    spec: &str,
+) -> Result<[u8; 32], CryptoError> {
+    let mut mac_key = Zeroizing::new([0; KEY_LEN]);
+    primitive::derive(material, ID_LABEL, &[], &mut mac_key)?;
+    let mut message = ID_LABEL.to_vec();
+    framing::push(&mut message, key_id.as_bytes());
+    framing::push(&mut message, spec.as_bytes());
+    let mut id = [0; 32];
+    id.copy_from_slice(primitive::mac(&mac_key, &message).as_ref());
+    Ok(id)
 }
 
 impl fmt::Debug for SymmetricMaterial {
@@ -83,6 +108,16 @@ pub(crate) mod tests {
         let sub_key = prf(&[7; 32], b"\0\0\0\x01keystead/v1/material-id\0\0\0\x01\0");
         let expected = prf(&sub_key, b"keystead/v1/material-id\0\0\0\x03key\0\0\0\x04SPEC");
         assert_eq!(planted(7).id("key", "SPEC").unwrap().to_vec(), expected);
+    }
+
+    #[test]
+    fn imported_material_and_secrets_have_the_same_id() {
+        let imported = SymmetricMaterial::from_slice(&[9; 32]).unwrap();
+        assert_eq!(imported.expose(), &[9; 32]);
+        assert_eq!(imported.id("a", "S"), planted(9).id("a", "S"));
+        assert_eq!(secret_material_id(&[9; 32], "a", "S"), planted(9).id("a", "S"));
+        // HMAC pads keys with zeros: material that ends in zeros must not be confused with shorter.
+        assert_ne!(secret_material_id(&[9; 28], "a", "S"), secret_material_id(&[9; 64], "a", "S"));
     }
 
     #[test]

@@ -1,0 +1,24 @@
+//! Asymmetric keys from outside: published vectors, other libraries, import, limits.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests fail by panicking")]
+
+mod der;
+mod import;
+mod limits;
+mod openssl;
+mod oracles;
+mod vectors;
+mod wrapping;
+
+use keystead_crypto::{AsymmetricSpec, PrivateKey, generate_private_key};
+
+/// A new key; RSA_2048 is the only RSA spec that tests may make often.
+fn new_key(spec: AsymmetricSpec) -> PrivateKey {
+    PrivateKey::from_pkcs8(spec, generate_private_key(spec).unwrap().expose()).unwrap()
+}
+
+/// All specs whose keys are made in a moment, and RSA_2048.
+fn quick_specs() -> impl Iterator<Item = AsymmetricSpec> {
+    AsymmetricSpec::ALL
+        .into_iter()
+        .filter(|spec| !matches!(spec, AsymmetricSpec::Rsa3072 | AsymmetricSpec::Rsa4096))
+}
