@@ -14,7 +14,7 @@
 //! ceiling.
 #![allow(
     unsafe_code,
-    reason = "mapping, locking and handing out memory needs raw pointers; the only such module"
+    reason = "mapping, locking and handing out memory needs raw pointers; with the calls into AWS-LC the only such module"
 )]
 
 use std::ffi::c_void;

@@ -42,6 +42,8 @@ use crate::provider::RootKey;
 use crate::random;
 use crate::record_key::RecordKey;
 
+pub use secrets::{InvalidToken, MAX_SECRET};
+
 /// The domain keys of a store, one per epoch; never without one.
 ///
 /// Cloning copies no key: the clones share them. So a holder can change a clone and then put it in
@@ -342,8 +344,6 @@ pub fn wrapped_epoch(record: &[u8]) -> Option<u32> {
 #[derive(Copy, Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("invalid marker")]
 pub struct InvalidMarker;
-
-pub use secrets::{InvalidToken, MAX_SECRET};
 
 const FORMAT: u8 = 1;
 const HEAD_LEN: usize = 1 + 4;

@@ -9,7 +9,7 @@
 //! # What it never does
 //! It opens no connection, knows no store, no policy and no exception of AWS, prints no secret, and
 //! tells nobody why a ciphertext did not decrypt. There is no primitive of its own making: AWS-LC
-//! (by `aws-lc-rs`) does all but the SM2 curve (`sm2`) and Argon2id (`argon2`).
+//! (by `aws-lc-rs`) does all but SM2 with SM3 (`sm2`) and Argon2id (`argon2`).
 //!
 //! # An example
 //! ```
@@ -166,6 +166,8 @@ mod tests {
         shows_no_secret(&RootKey::generate().unwrap());
         shows_no_secret(&RootKey::from_passphrase_slot(&PLANTED[1..], &slot).unwrap_err());
         shows_no_secret(&pair);
+        shows_no_secret(&MacKey::from_slice(MacSpec::Hmac256, PLANTED).unwrap());
+        shows_no_secret(&Message::Raw(PLANTED));
         shows_no_secret(&Blob::parse(&blob).unwrap());
         shows_no_secret(&EncryptionContext::from_pairs([("planted", "planted")]).unwrap());
         shows_no_secret(&arena::status());
@@ -181,6 +183,10 @@ mod tests {
         shared::<SymmetricMaterial>();
         shared::<RecordKey>();
         shared::<DataKeyPair>();
+        shared::<PrivateKey>();
+        shared::<PublicKey>();
+        shared::<MacKey>();
+        shared::<WrappingKey>();
         shared::<EncryptionContext>();
     }
 }

@@ -61,7 +61,9 @@ impl SymmetricMaterial {
 }
 
 /// The key material id of secrets of any length (canonical PKCS #8, HMAC keys), by the formula of
-/// [`SymmetricMaterial::id`].
+/// [`SymmetricMaterial::id`]. Where the length is not 32, a further field, the length as be32, ends
+/// the message: HMAC, of which both steps are made, takes a key and the same key with zeros behind
+/// it for one.
 ///
 /// # Errors
 /// [`CryptoError::Library`].
@@ -75,6 +77,9 @@ pub fn secret_material_id(
     let mut message = ID_LABEL.to_vec();
     framing::push(&mut message, key_id.as_bytes());
     framing::push(&mut message, spec.as_bytes());
+    if material.len() != KEY_LEN {
+        framing::push(&mut message, &framing::be32(material.len()));
+    }
     let mut id = [0; 32];
     id.copy_from_slice(primitive::mac(&mac_key, &message).as_ref());
     Ok(id)
@@ -116,8 +121,9 @@ pub(crate) mod tests {
         assert_eq!(imported.expose(), &[9; 32]);
         assert_eq!(imported.id("a", "S"), planted(9).id("a", "S"));
         assert_eq!(secret_material_id(&[9; 32], "a", "S"), planted(9).id("a", "S"));
-        // HMAC pads keys with zeros: material that ends in zeros must not be confused with shorter.
-        assert_ne!(secret_material_id(&[9; 28], "a", "S"), secret_material_id(&[9; 64], "a", "S"));
+        let zeros = |len| secret_material_id(&[&[9; 28][..], &vec![0; len]].concat(), "a", "S");
+        let ids: std::collections::HashSet<_> = (0..40).map(|len| zeros(len).unwrap()).collect();
+        assert_eq!(ids.len(), 40, "zeros at the end count");
     }
 
     #[test]

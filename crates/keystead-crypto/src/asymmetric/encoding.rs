@@ -11,8 +11,11 @@ use super::{AsymmetricSpec, InvalidKey};
 const MAX_LEN: usize = 8192;
 
 pub(super) const SEQUENCE: u8 = 0x30;
-pub(super) const INTEGER: u8 = 0x02;
+const INTEGER: u8 = 0x02;
+pub(super) const BIT_STRING: u8 = 0x03;
 pub(super) const OCTET_STRING: u8 = 0x04;
+/// `[1]` of an ECPrivateKey.
+pub(super) const EC_PUBLIC_KEY: u8 = 0xa1;
 const OBJECT_IDENTIFIER: u8 = 0x06;
 
 /// A PrivateKeyInfo (RFC 5208) or OneAsymmetricKey (RFC 5958).

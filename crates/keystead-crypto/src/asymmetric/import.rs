@@ -2,7 +2,9 @@ use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::signature::{EcdsaKeyPair, Ed25519KeyPair, KeyPair, PqdsaKeyPair};
 use zeroize::Zeroizing;
 
-use super::encoding::{self, EcPrivateKey, OCTET_STRING, PrivateKeyInfo, SEQUENCE};
+use super::encoding::{
+    self, BIT_STRING, EC_PUBLIC_KEY, EcPrivateKey, OCTET_STRING, PrivateKeyInfo, SEQUENCE,
+};
 use super::private::PrivateKey;
 use super::{AsymmetricSpec, InvalidKey, signing, sm2};
 use crate::secret::Secret;
@@ -55,10 +57,10 @@ fn elliptic(spec: AsymmetricSpec, info: &PrivateKeyInfo<'_>) -> Result<Secret, I
     let curve = signing::ecdsa(spec).ok_or(InvalidKey)?;
     let given = EcPrivateKey::parse(spec, info.inner)?;
     let scalar = padded(given.scalar, curve.field_len)?;
+    let version = encoding::integer(&[1]);
     let scalar = encoding::tlv(OCTET_STRING, &[&scalar]);
-    let inner = encoding::tlv(SEQUENCE, &[&encoding::integer(&[1]), &scalar]);
-    let bare = PrivateKeyInfo::encode(spec, &inner);
-    // The library computes the point and writes it into the export.
+    let bare = PrivateKeyInfo::encode(spec, &encoding::tlv(SEQUENCE, &[&version, &scalar]));
+    // The library computes the point, but leaves out of its export what it was not given.
     let key = EcdsaKeyPair::from_pkcs8(curve.signing, &bare).map_err(|_| InvalidKey)?;
     let point = key.public_key().as_ref();
     if [given.public, info.public]
@@ -68,8 +70,12 @@ fn elliptic(spec: AsymmetricSpec, info: &PrivateKeyInfo<'_>) -> Result<Secret, I
     {
         return Err(InvalidKey);
     }
-    let canonical = key.to_pkcs8v1().map_err(|_| InvalidKey)?;
-    Ok(Secret::from_slice(canonical.as_ref()))
+    let public = encoding::tlv(EC_PUBLIC_KEY, &[&encoding::tlv(BIT_STRING, &[&[0], point])]);
+    let inner = encoding::tlv(SEQUENCE, &[&version, &scalar, &public]);
+    let canonical = PrivateKeyInfo::encode(spec, &inner);
+    // Once more, with the point: what cannot be read back must not be stored.
+    EcdsaKeyPair::from_pkcs8(curve.signing, &canonical).map_err(|_| InvalidKey)?;
+    Ok(Secret::from_slice(&canonical))
 }
 
 fn sm2(info: &PrivateKeyInfo<'_>) -> Result<Secret, InvalidKey> {

@@ -1,4 +1,5 @@
-//! OpenSSL 3 as the judge. Needs its program on PATH: `cargo test -- --include-ignored`.
+//! OpenSSL 3 as the judge. Needs its program on PATH:
+//! `cargo test -p keystead-crypto --test asymmetric -- --include-ignored`.
 
 use std::path::PathBuf;
 use std::process::{Command, Output};

@@ -30,6 +30,7 @@ impl Tally {
 }
 
 fn check_signature(
+    case: &str,
     spec: AsymmetricSpec,
     algorithm: SigningAlgorithm,
     spki: &[u8],
@@ -40,12 +41,12 @@ fn check_signature(
     let verified = PublicKey::from_spki(spec, spki)
         .map(|key| key.verify(algorithm, Message::Raw(message), signature));
     match verified {
-        Ok(Ok(())) => assert!(expected, "an invalid signature verified"),
+        Ok(Ok(())) => assert!(expected, "{case}: an invalid signature verified"),
         Ok(Err(error)) => {
             assert_eq!(error, VerifyError::InvalidSignature);
-            assert!(!expected, "a valid signature did not verify");
+            assert!(!expected, "{case}: a valid signature did not verify");
         }
-        Err(error) => assert!(!expected, "{error}"),
+        Err(error) => assert!(!expected, "{case}: {error}"),
     }
 }
 
@@ -62,9 +63,9 @@ fn ecdsa() {
         let mut tally = Tally::default();
         for group in ecdsa::TestSet::load(name).unwrap().test_groups {
             for test in group.tests.iter().filter(|test| test.result != Acceptable) {
-                println!("{spec:?} {}", test.tc_id);
+                let case = format!("{spec:?} {}", test.tc_id);
                 let valid = test.result == Valid;
-                check_signature(spec, algorithm, &group.der, &test.msg, &test.sig, valid);
+                check_signature(&case, spec, algorithm, &group.der, &test.msg, &test.sig, valid);
                 tally.count(valid);
             }
         }
@@ -78,10 +79,10 @@ fn ed25519() {
     let mut tally = Tally::default();
     for group in eddsa::TestSet::load(eddsa::TestName::Ed25519).unwrap().test_groups {
         for test in &group.tests {
-            println!("{}", test.tc_id);
+            let case = format!("{}", test.tc_id);
             let valid = test.result == Valid;
             let algorithm = SigningAlgorithm::Ed25519Sha512;
-            check_signature(spec, algorithm, &group.der, &test.msg, &test.sig, valid);
+            check_signature(&case, spec, algorithm, &group.der, &test.msg, &test.sig, valid);
             tally.count(valid);
         }
     }
@@ -110,9 +111,9 @@ fn rsa_pkcs1() {
         let mut tally = Tally::default();
         for group in rsa_pkcs1_verify::TestSet::load(name).unwrap().test_groups {
             for test in group.tests.iter().filter(|test| test.result != Acceptable) {
-                println!("{name:?} {}", test.tc_id);
+                let case = format!("{name:?} {}", test.tc_id);
                 let valid = test.result == Valid;
-                check_signature(spec, algorithm, &group.der, &test.msg, &test.sig, valid);
+                check_signature(&case, spec, algorithm, &group.der, &test.msg, &test.sig, valid);
                 tally.count(valid);
             }
         }
@@ -141,14 +142,16 @@ fn rsa_pss_wants_a_salt_as_long_as_the_hash() {
     for (spec, algorithm, name, ours) in sets {
         let mut tally = Tally::default();
         for group in rsa_pss_verify::TestSet::load(name).unwrap().test_groups {
-            for test in group.tests.iter().filter(|test| test.result != Acceptable) {
-                println!("{name:?} {}", test.tc_id);
+            // What is invalid in a set of other parameters may be made with ours.
+            let runs = |result| if ours { result != Acceptable } else { result == Valid };
+            for test in group.tests.iter().filter(|test| runs(test.result)) {
+                let case = format!("{name:?} {}", test.tc_id);
                 let valid = ours && test.result == Valid;
-                check_signature(spec, algorithm, &group.der, &test.msg, &test.sig, valid);
+                check_signature(&case, spec, algorithm, &group.der, &test.msg, &test.sig, valid);
                 tally.count(valid);
             }
         }
-        tally.at_least(if ours { 40 } else { 0 }, 40);
+        tally.at_least(if ours { 40 } else { 0 }, 20);
     }
 }
 
@@ -221,12 +224,12 @@ fn ml_dsa_verification() {
         let mut tally = Tally::default();
         for group in mldsa_verify::TestSet::load(name).unwrap().test_groups {
             for test in &group.tests {
-                println!("{spec:?} {}", test.tc_id);
+                let case = format!("{spec:?} {}", test.tc_id);
                 // The context is always empty here.
                 let empty = test.ctx.as_ref().is_none_or(|ctx| ctx.is_empty());
                 let valid = empty && test.result == Valid;
                 let algorithm = SigningAlgorithm::MlDsaShake256;
-                check_signature(spec, algorithm, &group.der, &test.msg, &test.sig, valid);
+                check_signature(&case, spec, algorithm, &group.der, &test.msg, &test.sig, valid);
                 tally.count(valid);
             }
         }
