@@ -11,7 +11,9 @@ use keystead_store::{KeyRange, Store, Versioned};
 
 use crate::error::{Error, Result};
 use crate::paths;
-use crate::records::{self, DueRecord, GraveRecord, KeyRecord, MaterialEntry, ReferenceRecord};
+use crate::records::{
+    self, AliasRecord, DueRecord, GraveRecord, KeyRecord, MaterialEntry, ReferenceRecord,
+};
 use crate::service::Service;
 use crate::state::State;
 use crate::write::Draft;
@@ -113,7 +115,15 @@ impl Service {
         let prefix = paths::key_aliases(account, region, key);
         for (path, _) in self.store.scan(KeyRange::prefix(prefix.clone()), PAGE).await? {
             if let Some(name) = paths::tail(&path, &prefix) {
-                draft.delete(paths::alias(account, region, name));
+                let alias = paths::alias(account, region, name);
+                // The entry carries no tag: only the alias itself says whose it is.
+                if let Some(found) = self.store.read(&alias).await?
+                    && let Ok(record) =
+                        records::decode::<AliasRecord>(record_key, &alias, &found.value)
+                    && record.target == key
+                {
+                    draft.unchanged(alias.clone(), found.revision).delete(alias);
+                }
             }
             draft.delete(path);
         }
