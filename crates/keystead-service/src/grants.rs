@@ -217,11 +217,15 @@ impl Service {
         self.grant(place).await?.ok_or_else(unusable)
     }
 
-    /// The grant at a place.
+    /// The grant at a place; none once its key's waiting period is over, swept or not.
     ///
     /// # Errors
     /// KMSInternalException.
     pub(crate) async fn grant(&self, place: GrantPlace) -> Result<Option<Grant>> {
+        let key = self.keys.find(&self.keyring, place.key, &place.region).await?;
+        if key.is_none_or(|key| key.is_gone(self.clock.now())) {
+            return Ok(None);
+        }
         let path = place.path();
         let Some(found) = self.store.read(&path).await? else { return Ok(None) };
         let record = records::decode(self.keyring.record_key(), &path, &found.value)

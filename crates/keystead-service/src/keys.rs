@@ -308,7 +308,14 @@ mod tests {
             let wrapped = service.keyring.wrap(&record, material_id, &material).unwrap();
             draft.put_raw(paths::material(record.account, id, material_id), wrapped);
             let unknown = serde_json::Map::new();
-            record.materials.push(MaterialEntry { id: material_id, created: 0, current, unknown });
+            record.materials.push(MaterialEntry {
+                id: material_id,
+                created: 0,
+                current,
+                rotated: None,
+                imported: None,
+                unknown,
+            });
         }
         let regions = vec![record.region.to_string()];
         let reference =

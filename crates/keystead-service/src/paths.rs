@@ -11,7 +11,7 @@
 //! | `material/<account>/<key id>/<material id>` | key material, wrapped by the domain key |
 //! | `alias/<account>/<region>/<alias name>` | an alias |
 //! | `key-alias/<account>/<region>/<key id>/<alias name>` | the same, by key |
-//! | `due/<milliseconds, 16 hex digits>/<account>/<region>/<key id>` | a deletion to carry out |
+//! | `due/<milliseconds, 16 hex digits>/<account>/<region>/<key id>` | a deletion or a rotation to carry out |
 //! | `grant/<account>/<region>/<key id>/<grant id>` | a grant |
 //! | `retirable/<region>/<principal>\|<account>/<key id>/<grant id>` | the same, by retiring principal |
 //! | `grant-name/<account>/<region>/<key id>/<fingerprint>` | the id of the grant with this name and these properties |
@@ -91,7 +91,8 @@ pub(crate) fn due_after(moment: i64) -> Path {
     format!("due/{:016x}/", moment.max(0).saturating_add(1)).into_bytes()
 }
 
-pub(crate) fn grant(account: AccountId, region: &Region, key: KeyId, id: &str) -> Path {
+/// The path of a grant.
+pub fn grant(account: AccountId, region: &Region, key: KeyId, id: &str) -> Path {
     format!("grant/{account}/{region}/{key}/{id}").into_bytes()
 }
 

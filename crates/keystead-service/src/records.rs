@@ -168,6 +168,12 @@ impl KeyRecord {
                 .all(|imported| imported.present || imported.pending)
     }
 
+    /// The moments at which a rotation of the key is noted as due.
+    pub(crate) fn rotations_noted(&self) -> impl Iterator<Item = i64> {
+        let scheduled = self.rotation.iter().map(|rotation| rotation.next);
+        scheduled.chain(self.on_demand.iter().map(|on_demand| on_demand.completes))
+    }
+
     /// Whether this is a multi-Region key that follows a primary key in another Region.
     pub fn is_replica(&self) -> bool {
         self.multi_region.as_ref().is_some_and(|all| all.primary != self.region)

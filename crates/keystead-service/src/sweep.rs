@@ -1,4 +1,5 @@
-//! What time does: keys whose waiting period is over are destroyed.
+//! What time does: keys whose waiting period is over are destroyed, rotations that are due are
+//! carried out.
 //!
 //! A key past its deletion date is gone for every request at once, since its state is derived from
 //! the clock; the sweep makes that physical. First the records go in one commit that leaves a note
@@ -112,6 +113,10 @@ impl Service {
         draft.unchanged(reference_path.clone(), reference.revision);
         draft.delete(paths::policy(account, region, key));
         draft.delete(paths::due(deletion, account, region, key));
+        // What the key had been noted for besides: its rotations.
+        for moment in record.rotations_noted() {
+            draft.delete(paths::due(moment, account, region, key));
+        }
         let prefix = paths::key_aliases(account, region, key);
         for (path, _) in self.store.scan(KeyRange::prefix(prefix.clone()), PAGE).await? {
             if let Some(name) = paths::tail(&path, &prefix) {

@@ -31,7 +31,7 @@ impl Draft {
 
     /// Writes bytes that are no record: wrapped key material.
     pub(crate) fn put_raw(&mut self, path: Path, bytes: Vec<u8>) -> &mut Self {
-        self.writes.push(Write::Put(path, bytes));
+        self.write(Write::Put(path, bytes));
         self
     }
 
@@ -44,14 +44,22 @@ impl Draft {
     ) -> Result<&mut Self> {
         let bytes = records::encode(service.keyring.record_key(), &path, record)
             .map_err(Error::internal)?;
-        self.writes.push(Write::Put(path, bytes));
+        self.write(Write::Put(path, bytes));
         Ok(self)
     }
 
     /// Removes a record.
     pub(crate) fn delete(&mut self, path: Path) -> &mut Self {
-        self.writes.push(Write::Delete(path));
+        self.write(Write::Delete(path));
         self
+    }
+
+    /// The last word on a path counts: two notes of a key may be due at one moment, and no path can
+    /// be written twice in a commit.
+    fn write(&mut self, write: Write) {
+        let (Write::Put(path, _) | Write::Delete(path)) = &write;
+        self.writes.retain(|(Write::Put(old, _) | Write::Delete(old))| old != path);
+        self.writes.push(write);
     }
 
     /// Replaces a key's record, provided that nobody else has since `key` was read.
@@ -76,5 +84,20 @@ impl Draft {
         // would wait in memory.
         service.keys.refresh();
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_write_of_a_path_counts() {
+        let mut draft = Draft::default();
+        draft.put_raw(b"a".to_vec(), vec![1]).delete(b"b".to_vec()).delete(b"b".to_vec());
+        draft.delete(b"a".to_vec()).put_raw(b"a".to_vec(), vec![2]);
+        assert_eq!(draft.writes.len(), 2);
+        let Some(Write::Put(path, value)) = draft.writes.pop() else { panic!("not put") };
+        assert_eq!((path, value), (b"a".to_vec(), vec![2]));
     }
 }

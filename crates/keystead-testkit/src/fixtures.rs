@@ -1,12 +1,20 @@
-//! Keys that no API call can make yet, laid straight into the store: every state, spec, usage and
-//! origin.
+//! Keys laid straight into the store: every state, spec, usage and origin, also those that no API
+//! call can bring about.
 
-use keystead_crypto::{BlobHeader, EncryptionContext, SymmetricMaterial};
+use anyhow::Context;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use keystead_crypto::{
+    AsymmetricSpec, BlobHeader, EncryptionContext, MacKey, MacSpec, PrivateKey, Secret,
+    SymmetricMaterial, generate_private_key, secret_material_id,
+};
 use keystead_model::{
-    AccountId, KeyId, KeyMaterialId, KeySpec, KeyUsageType, OriginType, Region, key_arn,
+    AccountId, GrantOperation, KeyId, KeyMaterialId, KeySpec, KeyUsageType, OriginType, Region,
+    key_arn,
 };
 use keystead_service::records::{
-    AliasRecord, KeyRecord, MaterialEntry, MultiRegion, PolicyRecord, ReferenceRecord, encode,
+    AliasRecord, GrantRecord, KeyRecord, MaterialEntry, MultiRegion, PolicyRecord, ReferenceRecord,
+    encode,
 };
 use keystead_service::state::State;
 use keystead_service::{Service, paths};
@@ -22,6 +30,8 @@ pub struct KeyFixture {
     /// The record as it will be written, but for the material.
     pub record: KeyRecord,
     aliases: Vec<String>,
+    grants: Vec<String>,
+    bare: bool,
 }
 
 /// A key that has been laid.
@@ -33,8 +43,62 @@ pub struct LaidKey {
     pub arn: String,
     /// Its record.
     pub record: KeyRecord,
+    /// Of a key of another kind: material that no key has.
     material: SymmetricMaterial,
     header: BlobHeader,
+}
+
+/// New key material of some spec.
+enum Material {
+    Symmetric(SymmetricMaterial),
+    /// PKCS #8, or an HMAC key.
+    Secret(Secret),
+}
+
+impl Material {
+    fn generate(spec: KeySpec) -> anyhow::Result<Self> {
+        if spec == KeySpec::SymmetricDefault {
+            return Ok(Self::Symmetric(SymmetricMaterial::generate()?));
+        }
+        Ok(Self::Secret(match MacSpec::parse(spec.as_str()) {
+            Some(spec) => MacKey::generate(spec)?,
+            None => generate_private_key(asymmetric(spec)?)?,
+        }))
+    }
+
+    fn id(&self, record: &KeyRecord) -> anyhow::Result<KeyMaterialId> {
+        let (id, spec) = (record.id.to_string(), record.spec.as_str());
+        Ok(KeyMaterialId::new(match self {
+            Self::Symmetric(material) => material.id(&id, spec)?,
+            Self::Secret(secret) => secret_material_id(secret.expose(), &id, spec)?,
+        }))
+    }
+
+    fn public_key(&self, spec: KeySpec) -> anyhow::Result<Option<String>> {
+        match self {
+            Self::Secret(secret) if MacSpec::parse(spec.as_str()).is_none() => {
+                let key = PrivateKey::from_pkcs8(asymmetric(spec)?, secret.expose())?;
+                Ok(Some(STANDARD.encode(key.public_spki())))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    fn wrap(
+        &self,
+        service: &Service,
+        record: &KeyRecord,
+        id: KeyMaterialId,
+    ) -> anyhow::Result<Vec<u8>> {
+        Ok(match self {
+            Self::Symmetric(material) => service.keyring().wrap(record, id, material)?,
+            Self::Secret(secret) => service.keyring().wrap_secret(record, id, secret.expose())?,
+        })
+    }
+}
+
+fn asymmetric(spec: KeySpec) -> anyhow::Result<AsymmetricSpec> {
+    AsymmetricSpec::parse(spec.as_str()).context("not an asymmetric spec")
 }
 
 impl KeyFixture {
@@ -56,11 +120,17 @@ impl KeyFixture {
             multi_region: None,
             tags: Vec::new(),
             materials: Vec::new(),
+            public_key: None,
+            rotation: None,
+            settling: None,
+            on_demand: None,
             aliases: 0,
+            imports: 0,
+            grants: 0,
             custom_key_store: None,
             unknown: Map::new(),
         };
-        Ok(Self { record, aliases: Vec::new() })
+        Ok(Self { record, aliases: Vec::new(), grants: Vec::new(), bare: false })
     }
 
     /// An alias of the key; the name begins with `alias/`.
@@ -71,7 +141,22 @@ impl KeyFixture {
         self
     }
 
-    /// Another spec and usage. Such a key has no material: what would use it is not built.
+    /// A grant on the key, issued by its own account; the id has 64 lower-case hex digits.
+    #[must_use]
+    pub fn grant(mut self, id: &str) -> Self {
+        self.record.grants += 1;
+        self.grants.push(id.to_owned());
+        self
+    }
+
+    /// No key material, and no public key: a damaged key, unless its state is PendingImport.
+    #[must_use]
+    pub fn without_material(mut self) -> Self {
+        self.bare = true;
+        self
+    }
+
+    /// Another spec and usage.
     #[must_use]
     pub fn spec(mut self, spec: KeySpec, usage: KeyUsageType) -> Self {
         (self.record.spec, self.record.usage) = (spec, usage);
@@ -117,8 +202,6 @@ impl KeyFixture {
     pub async fn lay(self, service: &Service) -> anyhow::Result<LaidKey> {
         let mut record = self.record;
         let (account, region, id) = (record.account, record.region.clone(), record.id);
-        let material = SymmetricMaterial::generate()?;
-        let material_id = KeyMaterialId::new(material.id(&id.to_string(), record.spec.as_str())?);
         let reference =
             ReferenceRecord { account, regions: vec![region.to_string()], unknown: Map::new() };
         let text = format!(
@@ -127,14 +210,19 @@ impl KeyFixture {
             region.partition().as_str()
         );
         let mut writes = Vec::new();
-        if record.is_symmetric() && record.state != State::PendingImport {
+        let material = Material::generate(record.spec)?;
+        let material_id = material.id(&record)?;
+        if !self.bare && record.state != State::PendingImport {
+            record.public_key = material.public_key(record.spec)?;
             record.materials.push(MaterialEntry {
                 id: material_id,
                 created: CREATED,
                 current: true,
+                rotated: None,
+                imported: None,
                 unknown: Map::new(),
             });
-            let wrapped = service.keyring().wrap(&record, material_id, &material)?;
+            let wrapped = material.wrap(service, &record, material_id)?;
             writes.push(Write::Put(paths::material(account, id, material_id), wrapped));
         }
         let key = service.keyring().record_key();
@@ -150,6 +238,21 @@ impl KeyFixture {
             writes.push(Write::Put(path.clone(), encode(key, &path, &alias)?));
             writes.push(Write::Put(paths::key_alias(account, &region, id, name), Vec::new()));
         }
+        for grant in &self.grants {
+            let path = paths::grant(account, &region, id, grant);
+            let record = GrantRecord {
+                grantee: format!("arn:{}:iam::{account}:user/grantee", region.partition().as_str()),
+                retiring: None,
+                issuer: account,
+                operations: vec![GrantOperation::DescribeKey],
+                equals: None,
+                subset: None,
+                name: None,
+                created: CREATED,
+                unknown: Map::new(),
+            };
+            writes.push(Write::Put(path.clone(), encode(key, &path, &record)?));
+        }
         let path = paths::reference(id);
         writes.push(Write::Put(path.clone(), encode(key, &path, &reference)?));
         service.store().commit(vec![Guard::Absent(path)], writes).await?;
@@ -162,7 +265,10 @@ impl KeyFixture {
                 material_id: *material_id.as_bytes(),
             },
             record,
-            material,
+            material: match material {
+                Material::Symmetric(material) => material,
+                Material::Secret(_) => SymmetricMaterial::generate()?,
+            },
         })
     }
 }
@@ -170,7 +276,7 @@ impl KeyFixture {
 impl LaidKey {
     /// A ciphertext of this key without encryption context, made without asking the service: also
     /// for keys whose state forbids it. For other specs than SYMMETRIC_DEFAULT it merely names the
-    /// key.
+    /// key; nothing opens it.
     ///
     /// # Errors
     /// An empty or too long plaintext.

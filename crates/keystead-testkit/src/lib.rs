@@ -1,4 +1,4 @@
-//! A whole server inside the test, clients for it, and keys no API call can make yet.
+//! A whole server inside the test, clients for it, and keys in states no API call can bring about.
 //!
 //! [`TestServer`] is the real server (store, service, HTTP) on a free port of loopback, with a clock
 //! that can be moved and a data directory that goes away with it. [`TestServer::client`] is the

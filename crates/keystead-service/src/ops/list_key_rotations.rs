@@ -16,6 +16,8 @@ use crate::records::MaterialEntry;
 use crate::rotation::is_rotatable;
 use crate::service::Service;
 
+const SIZES: Sizes = Sizes { default: 100, maximum: 1_000 };
+
 pub(super) struct ListKeyRotations;
 
 impl Operation for ListKeyRotations {
@@ -24,6 +26,10 @@ impl Operation for ListKeyRotations {
     type Target = Key;
 
     const FACTS: Facts = Facts::management(OperationName::ListKeyRotations);
+
+    fn check(_: &Service, _: &Caller, input: &Self::Input) -> Result<()> {
+        SIZES.check(input.limit)
+    }
 
     async fn resolve(service: &Service, caller: &Caller, input: &Self::Input) -> Result<Key> {
         service.key(caller, &input.key_id, &Self::FACTS).await.map(Key)
@@ -42,8 +48,7 @@ impl Operation for ListKeyRotations {
         let record = &key.0.record;
         let all = input.include_key_material == Some(IncludeKeyMaterial::AllKeyMaterial);
         let filter = format!("{}/{all}", record.id);
-        let sizes = Sizes { default: 100, maximum: 1_000 };
-        let list = List { operation: Self::FACTS.name, filter: &filter, sizes };
+        let list = List { operation: Self::FACTS.name, filter: &filter, sizes: SIZES };
         let page = list.page(service, caller, input.limit, input.marker.as_deref())?;
         // Materials are only ever added at the end, so a position stays what it was.
         let skip = match &page.after {

@@ -14,6 +14,8 @@ use crate::paths;
 use crate::proofs::Usable;
 use crate::service::Service;
 
+const SIZES: Sizes = Sizes { default: 50, maximum: 100 };
+
 pub(super) struct ListRetirableGrants;
 
 impl Operation for ListRetirableGrants {
@@ -25,6 +27,7 @@ impl Operation for ListRetirableGrants {
 
     /// A principal of another account is refused as one that the caller may not ask about.
     fn check(_: &Service, caller: &Caller, input: &Self::Input) -> Result<()> {
+        SIZES.check(input.limit)?;
         check_principal(&input.retiring_principal, caller)?;
         let account = match AwsPrincipal::parse(&input.retiring_principal) {
             AwsPrincipal::Arn { account, .. } => account.to_string(),
@@ -49,8 +52,7 @@ impl Operation for ListRetirableGrants {
         input: &Self::Input,
     ) -> Result<Self::Output> {
         let principal = &input.retiring_principal;
-        let sizes = Sizes { default: 50, maximum: 100 };
-        let list = List { operation: Self::FACTS.name, filter: principal, sizes };
+        let list = List { operation: Self::FACTS.name, filter: principal, sizes: SIZES };
         let page = list.page(service, caller, input.limit, input.marker.as_deref())?;
         let prefix = paths::retirables(caller.region(), principal);
         let mut range = KeyRange::prefix(prefix.clone());

@@ -36,6 +36,10 @@ impl Operation for RotateKeyOnDemand {
 
     fn fits(key: &Usable<Key>, _: &Self::Input) -> Result<()> {
         is_rotatable(&key.0)?;
+        let origin = key.0.record.origin;
+        if matches!(origin, OriginType::AwsCloudhsm | OriginType::ExternalKeyStore) {
+            return Err(Error::wrong_origin(&key.0.arn, origin.as_str()));
+        }
         is_primary(&key.0)?;
         let on_demand = |rotated: &crate::records::Rotated| rotated.kind == RotationType::OnDemand;
         let materials = &key.0.record.materials;

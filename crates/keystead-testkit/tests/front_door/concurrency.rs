@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use aws_sdk_kms::Client;
 use aws_sdk_kms::primitives::Blob;
-use aws_sdk_kms::types::{DataKeyPairSpec, Tag};
+use aws_sdk_kms::types::{DataKeyPairSpec, GrantOperation, Tag};
 use futures_util::future::join_all;
 use keystead_testkit::{Outcome, TestServer, outcome};
 
@@ -195,4 +195,27 @@ async fn no_pair_is_given_twice() {
     assert_eq!(distinct(|pair| pair.public_key.as_ref().unwrap()), 64);
     assert_eq!(distinct(|pair| pair.private_key_plaintext.as_ref().unwrap()), 64);
     assert_eq!(distinct(|pair| pair.private_key_ciphertext_blob.as_ref().unwrap()), 64);
+}
+
+/// One name, one set of properties: one grant, however many ask for it at once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn one_grant_name_makes_one_grant() {
+    let server = TestServer::start().await.unwrap();
+    let kms = server.client(ACCOUNT, REGION);
+    let key = new_key(&kms).await;
+    let made = at_once(clients(&server, 64), |_, kms| {
+        let id = key.key_id.clone();
+        async move {
+            let request = kms.create_grant().key_id(id).name("one");
+            let request = request.grantee_principal(format!("arn:aws:iam::{ACCOUNT}:role/r"));
+            request.operations(GrantOperation::Decrypt).send().await.unwrap()
+        }
+    })
+    .await;
+    let ids: BTreeSet<_> = made.iter().map(|made| made.grant_id.clone().unwrap()).collect();
+    assert_eq!(ids.len(), 1);
+    let tokens: BTreeSet<_> = made.iter().map(|made| made.grant_token.clone().unwrap()).collect();
+    assert_eq!(tokens.len(), 64);
+    let listed = kms.list_grants().key_id(key.key_id()).send().await.unwrap().grants.unwrap();
+    assert_eq!(listed.len(), 1);
 }

@@ -5,11 +5,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use aws_sdk_kms::primitives::Blob;
-use aws_sdk_kms::types::{DataKeyPairSpec, Tag};
+use aws_sdk_kms::types::{DataKeyPairSpec, GrantOperation, Tag};
+use futures_util::future::join_all;
 use keystead_store::KeyRange;
 use keystead_testkit::{Outcome, TestServer, outcome};
 
-use crate::support::{ACCOUNT, REGION, new_key, refused};
+use crate::support::{ACCOUNT, REGION, new_key, refused, refused_silently};
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -90,6 +91,13 @@ async fn a_key_past_its_date_is_gone_with_all_it_had() {
         outcome(kms.tag_resource().key_id(id).tags(tag).send().await),
         outcome(kms.untag_resource().key_id(id).tag_keys("k").send().await),
         outcome(kms.update_key_description().key_id(id).description("d").send().await),
+        outcome(kms.enable_key_rotation().key_id(id).send().await),
+        outcome(kms.disable_key_rotation().key_id(id).send().await),
+        outcome(kms.get_key_rotation_status().key_id(id).send().await),
+        outcome(kms.rotate_key_on_demand().key_id(id).send().await),
+        outcome(kms.list_key_rotations().key_id(id).send().await),
+        outcome(kms.list_grants().key_id(id).send().await),
+        outcome(kms.get_public_key().key_id(id).send().await),
     ];
     for (number, found) in outcomes.iter().enumerate() {
         assert_eq!(*found, gone, "{number}");
@@ -126,10 +134,18 @@ async fn a_date_that_has_passed_needs_no_sweep() {
     let (key, other) = (new_key(&kms).await, new_key(&kms).await);
     let (id, arn) = (key.key_id(), key.arn().unwrap());
     kms.create_alias().alias_name("alias/one").target_key_id(id).send().await.unwrap();
+    let keeper = format!("arn:aws:iam::{ACCOUNT}:role/keeper");
+    let grant = kms.create_grant().key_id(id).grantee_principal(&keeper);
+    let grant = grant.retiring_principal(&keeper).operations(GrantOperation::Decrypt);
+    let token = grant.send().await.unwrap().grant_token.unwrap();
     kms.schedule_key_deletion().key_id(id).pending_window_in_days(7).send().await.unwrap();
     server.advance_unswept(7 * DAY + Duration::from_secs(1)).unwrap();
     let gone = refused("NotFoundException", format!("Key '{arn}' does not exist"));
     assert_eq!(outcome(kms.cancel_key_deletion().key_id(id).send().await), gone);
+    let retirable = kms.list_retirable_grants().retiring_principal(&keeper).send().await.unwrap();
+    assert!(retirable.grants.unwrap().is_empty());
+    let retired = outcome(kms.retire_grant().grant_token(token).send().await);
+    assert_eq!(retired, refused_silently("InvalidGrantTokenException"));
     let again = kms.create_alias().alias_name("alias/one").target_key_id(other.key_id());
     assert_eq!(outcome(again.send().await), Outcome::Ok);
     let found = kms.describe_key().key_id("alias/one").send().await.unwrap().key_metadata.unwrap();
@@ -176,4 +192,47 @@ async fn a_stale_date_ends_no_sweep() {
     assert_eq!(outcome(kms.describe_key().key_id(stale.key_id()).send().await), Outcome::Ok);
     assert_ne!(outcome(kms.describe_key().key_id(due.key_id()).send().await), Outcome::Ok);
     assert!(store.scan(KeyRange::prefix("due/"), 1).await.unwrap().is_empty());
+}
+
+/// Grants, aliases and a rotation still to come: nothing of it outlives the key.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_with_hundreds_of_grants_leaves_nothing_behind() {
+    let mut server = TestServer::start().await.unwrap();
+    let kms = server.client(ACCOUNT, REGION);
+    let (key, spared) = (new_key(&kms).await, new_key(&kms).await);
+    let retiring = format!("arn:aws:iam::{ACCOUNT}:role/keeper");
+    let grant = |id: &str, number: usize| {
+        let request = kms.create_grant().key_id(id).name(format!("grant-{number}"));
+        let request = request.grantee_principal(format!("arn:aws:iam::{ACCOUNT}:role/r"));
+        request.retiring_principal(&retiring).operations(GrantOperation::Decrypt).send()
+    };
+    let id = key.key_id();
+    for begin in (0..300).step_by(20) {
+        let made = join_all((begin..begin + 20).map(|number| grant(id, number))).await;
+        assert!(made.iter().all(Result::is_ok));
+    }
+    grant(spared.key_id(), 0).await.unwrap();
+    for number in 0..50 {
+        let create = kms.create_alias().alias_name(format!("alias/{number}")).target_key_id(id);
+        create.send().await.unwrap();
+    }
+    kms.enable_key_rotation().key_id(id).send().await.unwrap();
+    let store = server.service().unwrap().store().clone();
+    let count =
+        async |prefix: &str| store.scan(KeyRange::prefix(prefix), 1_000).await.unwrap().len();
+    for prefix in ["grant/", "retirable/", "grant-name/"] {
+        assert_eq!(count(prefix).await, 301, "{prefix}");
+    }
+    kms.schedule_key_deletion().key_id(id).pending_window_in_days(7).send().await.unwrap();
+    server.advance(8 * DAY).await.unwrap();
+    for prefix in ["grant/", "retirable/", "grant-name/", "key/", "material/", "policy/", "ref/"] {
+        assert_eq!(count(prefix).await, 1, "{prefix}");
+    }
+    for prefix in ["alias/", "key-alias/", "due/", "grave/"] {
+        assert_eq!(count(prefix).await, 0, "{prefix}");
+    }
+    let listed = kms.list_retirable_grants().retiring_principal(&retiring).send().await.unwrap();
+    let listed = listed.grants.unwrap();
+    assert_eq!(listed.len(), 1);
+    assert_eq!(listed[0].key_id, spared.arn);
 }

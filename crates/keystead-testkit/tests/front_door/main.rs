@@ -2,15 +2,18 @@
 //! over HTTP, unless it says why not.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests fail by panicking")]
 
+mod asymmetric;
 mod concurrency;
 mod contexts;
 mod damage;
 mod deletion;
+mod grants;
 mod key_states;
 mod members;
 mod milestone;
 mod pagination;
 mod protection;
 mod release;
+mod rotation;
 mod support;
 mod usages;

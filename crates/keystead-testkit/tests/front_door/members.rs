@@ -80,6 +80,9 @@ async fn every_response_has_what_is_due() {
     let id = text(&key["KeyMetadata"], "KeyId").to_owned();
     cryptography(&mut check, &id).await;
     lists(&mut check, &id).await;
+    rotation(&mut check, &id).await;
+    grants(&mut check, &id).await;
+    asymmetric(&mut check).await;
     changes(&mut check, &id).await;
 
     let total = check.passed + check.failures.len();
@@ -182,4 +185,77 @@ async fn changes(check: &mut Check, id: &str) {
     check.case("ScheduleKeyDeletion", key.clone()).await;
     check.case("DescribeKey pending deletion", key.clone()).await;
     check.case("CancelKeyDeletion", key).await;
+}
+
+async fn rotation(check: &mut Check, id: &str) {
+    let key = json!({"KeyId": id});
+    check.case("GetKeyRotationStatus", key.clone()).await;
+    check.case("ListKeyRotations of none", key.clone()).await;
+    check.case("EnableKeyRotation", key.clone()).await;
+    check.case("GetKeyRotationStatus enabled", key.clone()).await;
+    check.case("RotateKeyOnDemand", key.clone()).await;
+    check.case("ListKeyRotations", key.clone()).await;
+    let mut all = key.clone();
+    (all["IncludeKeyMaterial"], all["Limit"]) = (json!("ALL_KEY_MATERIAL"), json!(1));
+    // The first material alone: no rotation has brought it in.
+    check.case("ListKeyRotations first material", all).await;
+    check.case("DisableKeyRotation", key).await;
+}
+
+async fn grants(check: &mut Check, id: &str) {
+    let role = format!("arn:aws:iam::{ACCOUNT}:role/r");
+    let mut request =
+        json!({"KeyId": id, "GranteePrincipal": role, "Operations": ["Decrypt"], "Name": "n"});
+    let bare = check.case("CreateGrant", request.clone()).await;
+    let key = json!({"KeyId": id});
+    check.case("ListGrants", key.clone()).await;
+    let bare = json!({"KeyId": id, "GrantId": bare["GrantId"]});
+    check.case("RevokeGrant", bare).await;
+    check.case("ListGrants of none", key).await;
+    request["RetiringPrincipal"] = json!(role);
+    request["Constraints"] = json!({"EncryptionContextSubset": {"k": "v"}});
+    let full = check.case("CreateGrant with all", request).await;
+    let by = json!({"RetiringPrincipal": role});
+    check.case("ListRetirableGrants", by).await;
+    check.case("RetireGrant", json!({"GrantToken": full["GrantToken"]})).await;
+}
+
+async fn asymmetric(check: &mut Check) {
+    let kinds = [
+        ("RSA_2048", "ENCRYPT_DECRYPT"),
+        ("ECC_NIST_P256", "SIGN_VERIFY"),
+        ("HMAC_256", "GENERATE_VERIFY_MAC"),
+        ("ECC_NIST_P256", "KEY_AGREEMENT"),
+    ];
+    let mut ids = Vec::new();
+    for (spec, usage) in kinds {
+        let key = json!({"KeySpec": spec, "KeyUsage": usage});
+        let key = check.server.call(ACCOUNT, REGION, "CreateKey", &key).await.unwrap().body;
+        ids.push(text(&key["KeyMetadata"], "KeyId").to_owned());
+    }
+    let message = to_base64("message");
+    let algorithm = "RSAES_OAEP_SHA_256";
+    let mut request =
+        json!({"KeyId": ids[0], "Plaintext": message, "EncryptionAlgorithm": algorithm});
+    let sealed = check.case("Encrypt RSA", request.clone()).await;
+    request["CiphertextBlob"] = sealed["CiphertextBlob"].clone();
+    check.case("Decrypt RSA", request).await;
+    check.case("GetPublicKey RSA", json!({"KeyId": ids[0]})).await;
+    check.case("GetPublicKey", json!({"KeyId": ids[1]})).await;
+    let public = check.case("GetPublicKey key agreement", json!({"KeyId": ids[3]})).await;
+    let mut request =
+        json!({"KeyId": ids[1], "Message": message, "SigningAlgorithm": "ECDSA_SHA_256"});
+    let signed = check.case("Sign", request.clone()).await;
+    request["Signature"] = signed["Signature"].clone();
+    check.case("Verify", request).await;
+    let mut request = json!({"KeyId": ids[2], "Message": message, "MacAlgorithm": "HMAC_SHA_256"});
+    let made = check.case("GenerateMac", request.clone()).await;
+    request["Mac"] = made["Mac"].clone();
+    check.case("VerifyMac", request).await;
+    let request = json!({
+        "KeyId": ids[3],
+        "KeyAgreementAlgorithm": "ECDH",
+        "PublicKey": public["PublicKey"],
+    });
+    check.case("DeriveSharedSecret", request).await;
 }

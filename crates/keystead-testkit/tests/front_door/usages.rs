@@ -3,12 +3,16 @@
 
 use aws_sdk_kms::Client;
 use aws_sdk_kms::primitives::Blob;
-use aws_sdk_kms::types::{DataKeyPairSpec, EncryptionAlgorithmSpec};
+use aws_sdk_kms::types::{
+    DataKeyPairSpec, EncryptionAlgorithmSpec, KeyAgreementAlgorithmSpec, MacAlgorithmSpec,
+    SigningAlgorithmSpec,
+};
+use keystead_crypto::{PairSpec, generate_pair};
 use keystead_model::{KeySpec, KeyUsageType};
 use keystead_testkit::fixtures::{KeyFixture, LaidKey};
 use keystead_testkit::{Outcome, TestServer, outcome};
 
-use crate::support::{ACCOUNT, REGION, refused, table};
+use crate::support::{ACCOUNT, REGION, refused, refused_silently, table};
 
 const TABLE: &str = include_str!("../../testdata/usages.csv");
 
@@ -16,7 +20,7 @@ const INCORRECT_KEY: &str =
     "The key ID in the request does not identify a CMK that can perform this operation.";
 
 /// The rows of requests; the second part names the side of ReEncrypt.
-const REQUESTS: [&str; 8] = [
+const REQUESTS: [&str; 14] = [
     "Encrypt",
     "GenerateDataKey",
     "GenerateDataKeyWithoutPlaintext",
@@ -25,7 +29,18 @@ const REQUESTS: [&str; 8] = [
     "ReEncrypt destination",
     "ReEncrypt source",
     "Decrypt",
+    "Sign",
+    "Verify",
+    "GenerateMac",
+    "VerifyMac",
+    "DeriveSharedSecret",
+    "GetPublicKey",
 ];
+
+/// What the requests name.
+const SIGNING: &str = "ECDSA_SHA_256";
+const MAC: &str = "HMAC_SHA_256";
+const AGREEING: KeySpec = KeySpec::EccNistP256;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_spec_and_usage() {
@@ -35,12 +50,12 @@ async fn every_spec_and_usage() {
     let symmetric = KeyFixture::new(ACCOUNT, REGION).unwrap().lay(service).await.unwrap();
     let (mut passed, mut total, mut failures) = (0, 0, Vec::new());
     for row in table(TABLE) {
-        let [spec, usage] = row[..] else { panic!("{row:?}") };
+        let [spec, usage, algorithms] = row[..] else { panic!("{row:?}") };
         let (spec, usage) = (KeySpec::parse(spec).unwrap(), KeyUsageType::parse(usage).unwrap());
         let fixture = KeyFixture::new(ACCOUNT, REGION).unwrap().spec(spec, usage);
         let key = fixture.lay(service).await.unwrap();
         for request in REQUESTS {
-            let expected = expected(request, spec, usage, &key.arn);
+            let expected = expected(request, spec, usage, algorithms, &key.arn);
             let found = drive(&kms, request, &key, &symmetric).await;
             total += 1;
             if found == expected {
@@ -55,7 +70,50 @@ async fn every_spec_and_usage() {
     assert_eq!(total, 24 * REQUESTS.len());
 }
 
-fn expected(request: &str, spec: KeySpec, usage: KeyUsageType, arn: &str) -> Outcome {
+fn expected(
+    request: &str,
+    spec: KeySpec,
+    usage: KeyUsageType,
+    algorithms: &str,
+    arn: &str,
+) -> Outcome {
+    let named = match request {
+        "Sign" | "Verify" => SIGNING,
+        "GenerateMac" | "VerifyMac" => MAC,
+        _ => "ECDH",
+    };
+    let has = algorithms.split(' ').any(|algorithm| algorithm == named);
+    let incompatible = || {
+        let text = format!("Algorithm {named} is incompatible with key spec {spec}.");
+        refused("InvalidKeyUsageException", text)
+    };
+    match (request, usage) {
+        ("Sign" | "Verify", KeyUsageType::SignVerify) if !has => return incompatible(),
+        ("GenerateMac" | "VerifyMac", KeyUsageType::GenerateVerifyMac) if !has => {
+            return incompatible();
+        }
+        ("Sign", KeyUsageType::SignVerify) | ("GenerateMac", KeyUsageType::GenerateVerifyMac) => {
+            return Outcome::Ok;
+        }
+        ("Verify", KeyUsageType::SignVerify) => {
+            return refused_silently("KMSInvalidSignatureException");
+        }
+        ("VerifyMac", KeyUsageType::GenerateVerifyMac) => {
+            return refused_silently("KMSInvalidMacException");
+        }
+        ("DeriveSharedSecret", KeyUsageType::KeyAgreement) if spec == AGREEING => {
+            return Outcome::Ok;
+        }
+        // The peer's key is on another curve.
+        ("DeriveSharedSecret", KeyUsageType::KeyAgreement) => {
+            return refused_silently("ValidationException");
+        }
+        ("GetPublicKey", KeyUsageType::GenerateVerifyMac) => {
+            return refused_silently("UnsupportedOperationException");
+        }
+        ("GetPublicKey", _) => return Outcome::Ok,
+        _ => {}
+    }
     // The key named with a ciphertext of another key: told before the usage of either.
     if matches!(request, "Decrypt" | "ReEncrypt source") {
         return refused("IncorrectKeyException", INCORRECT_KEY);
@@ -66,7 +124,7 @@ fn expected(request: &str, spec: KeySpec, usage: KeyUsageType, arn: &str) -> Out
             format!("Algorithm SYMMETRIC_DEFAULT is incompatible with key spec {spec}.")
         }
         // The exception is documented, its text is not: ours.
-        (KeyUsageType::EncryptDecrypt, _) => {
+        (KeyUsageType::EncryptDecrypt, data_key) if data_key.starts_with("GenerateDataKey") => {
             format!("{arn} key spec is {spec} which is not valid for {operation}.")
         }
         _ => format!("{arn} key usage is {usage} which is not valid for {operation}."),
@@ -104,8 +162,47 @@ async fn drive(kms: &Client, request: &str, key: &LaidKey, symmetric: &LaidKey) 
             outcome(request.source_key_id(id).destination_key_id(id).send().await)
         }
         "Decrypt" => outcome(kms.decrypt().ciphertext_blob(sealed).key_id(id).send().await),
+        "Sign" => {
+            let request = kms.sign().key_id(id).message(Blob::new("m"));
+            outcome(request.signing_algorithm(SigningAlgorithmSpec::from(SIGNING)).send().await)
+        }
+        "Verify" => {
+            let request = kms.verify().key_id(id).message(Blob::new("m")).signature(Blob::new("x"));
+            outcome(request.signing_algorithm(SigningAlgorithmSpec::from(SIGNING)).send().await)
+        }
+        "GenerateMac" => {
+            let request = kms.generate_mac().key_id(id).message(Blob::new("m"));
+            outcome(request.mac_algorithm(MacAlgorithmSpec::from(MAC)).send().await)
+        }
+        "VerifyMac" => {
+            let request = kms.verify_mac().key_id(id).message(Blob::new("m")).mac(Blob::new("x"));
+            outcome(request.mac_algorithm(MacAlgorithmSpec::from(MAC)).send().await)
+        }
+        "DeriveSharedSecret" => {
+            let peer = generate_pair(PairSpec::parse(AGREEING.as_str()).unwrap()).unwrap();
+            let request = kms.derive_shared_secret().key_id(id);
+            let request = request.public_key(Blob::new(peer.public_spki));
+            outcome(request.key_agreement_algorithm(KeyAgreementAlgorithmSpec::Ecdh).send().await)
+        }
+        "GetPublicKey" => outcome(kms.get_public_key().key_id(id).send().await),
         other => panic!("no request for {other}"),
     }
+}
+
+#[tokio::test]
+async fn a_symmetric_key_neither_signs_nor_agrees() {
+    let server = TestServer::start().await.unwrap();
+    let kms = server.client(ACCOUNT, REGION);
+    let fixture = KeyFixture::new(ACCOUNT, REGION).unwrap();
+    let key = fixture.lay(server.service().unwrap()).await.unwrap();
+    for request in ["Sign", "Verify", "GenerateMac", "VerifyMac", "DeriveSharedSecret"] {
+        let text =
+            format!("{} key usage is ENCRYPT_DECRYPT which is not valid for {request}.", key.arn);
+        let expected = refused("InvalidKeyUsageException", text);
+        assert_eq!(drive(&kms, request, &key, &key).await, expected, "{request}");
+    }
+    let expected = refused_silently("UnsupportedOperationException");
+    assert_eq!(drive(&kms, "GetPublicKey", &key, &key).await, expected);
 }
 
 #[tokio::test]
