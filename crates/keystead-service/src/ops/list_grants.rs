@@ -16,6 +16,8 @@ use crate::service::Service;
 /// How many grants one request looks at; a filter may leave a page empty with more to come.
 const LOOKED_AT: usize = 1_000;
 
+const SIZES: Sizes = Sizes { default: 50, maximum: 100 };
+
 pub(super) struct ListGrants;
 
 impl Operation for ListGrants {
@@ -26,6 +28,7 @@ impl Operation for ListGrants {
     const FACTS: Facts = Facts::management(OperationName::ListGrants);
 
     fn check(_: &Service, _: &Caller, input: &Self::Input) -> Result<()> {
+        SIZES.check(input.limit)?;
         input.grant_id.iter().try_for_each(|id| check_id(id))
     }
 
@@ -47,8 +50,7 @@ impl Operation for ListGrants {
             input.grant_id.as_deref().unwrap_or_default(),
             grantee.unwrap_or_default()
         );
-        let sizes = Sizes { default: 50, maximum: 100 };
-        let list = List { operation: Self::FACTS.name, filter: &filter, sizes };
+        let list = List { operation: Self::FACTS.name, filter: &filter, sizes: SIZES };
         let page = list.page(service, caller, input.limit, input.marker.as_deref())?;
         let prefix = paths::grants(account, region, id);
         let mut range = match &input.grant_id {
