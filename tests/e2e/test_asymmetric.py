@@ -30,7 +30,11 @@ RSA = ["RSA_2048", "RSA_3072", "RSA_4096"]
 LIMITS = {("RSA_2048", OAEP[0]): 214, ("RSA_2048", OAEP[1]): 190, ("RSA_3072", OAEP[0]): 342,
           ("RSA_3072", OAEP[1]): 318, ("RSA_4096", OAEP[0]): 470, ("RSA_4096", OAEP[1]): 446,
           ("SM2", "SM2PKE"): 1024}  # fmt: skip
-AGREEING = {"ECC_NIST_P256": ec.SECP256R1, "ECC_NIST_P384": ec.SECP384R1, "ECC_NIST_P521": ec.SECP521R1}
+AGREEING = {
+    "ECC_NIST_P256": ec.SECP256R1,
+    "ECC_NIST_P384": ec.SECP384R1,
+    "ECC_NIST_P521": ec.SECP521R1,
+}
 MACS = {f"HMAC_{bits}": (f"HMAC_SHA_{bits}", bits // 8) for bits in (224, 256, 384, 512)}
 # Every spec with every usage it may have, and the one list that CreateKey and GetPublicKey show.
 MATRIX = [
@@ -179,8 +183,14 @@ def test_get_public_key_takes_aliases_and_asymmetric_keys_alone(world):
     for name in (key["Arn"], "alias/signer", arn):
         got = kms.get_public_key(KeyId=name)
         assert got["KeyId"] == key["Arn"]
-        assert kms.sign(KeyId=name, Message=b"m", SigningAlgorithm="ECDSA_SHA_256")["KeyId"] == key["Arn"]
-    for spec, usage in (("SYMMETRIC_DEFAULT", "ENCRYPT_DECRYPT"), ("HMAC_224", "GENERATE_VERIFY_MAC")):
+        assert (
+            kms.sign(KeyId=name, Message=b"m", SigningAlgorithm="ECDSA_SHA_256")["KeyId"]
+            == key["Arn"]
+        )
+    for spec, usage in (
+        ("SYMMETRIC_DEFAULT", "ENCRYPT_DECRYPT"),
+        ("HMAC_224", "GENERATE_VERIFY_MAC"),
+    ):
         body = world.body("GetPublicKey", KeyId=world.key(spec, usage)["KeyId"])
         assert body == b'{"__type":"UnsupportedOperationException"}'
 
@@ -309,7 +319,9 @@ def test_sm2_digest_lets_the_caller_choose_the_identity(world, openssl, tmp_path
         assert (done.returncode == 0) is good, done
 
 
-@pytest.mark.parametrize("spec", ["ECC_NIST_P256", "ECC_NIST_P384", "ECC_NIST_P521", "ECC_SECG_P256K1"])
+@pytest.mark.parametrize(
+    "spec", ["ECC_NIST_P256", "ECC_NIST_P384", "ECC_NIST_P521", "ECC_SECG_P256K1"]
+)
 def test_both_forms_of_s_are_accepted(world, spec):
     order = {
         "ECC_NIST_P256": 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551,
@@ -340,7 +352,9 @@ def test_damaged_signatures(world, spec, algorithm):
     for signature in bad:
         body = world.body("Verify", spec, Signature=signature, **request)
         assert body == b'{"__type":"KMSInvalidSignatureException"}'
-    other = create(kms, KeySpec=spec, KeyUsage="SIGN_VERIFY")["KeyId"] if spec not in RSA[1:] else None
+    other = (
+        create(kms, KeySpec=spec, KeyUsage="SIGN_VERIFY")["KeyId"] if spec not in RSA[1:] else None
+    )
     if other:
         refused(kms.verify, "KMSInvalidSignatureException", None,
                 Signature=good, **request | {"KeyId": other})  # fmt: skip
@@ -357,7 +371,9 @@ def test_a_signature_is_bound_to_its_algorithm(world):
                     SigningAlgorithm=other, Signature=signature)  # fmt: skip
 
 
-@pytest.mark.parametrize(("spec", "algorithm"), [*HASHED, ("ECC_NIST_EDWARDS25519", "ED25519_PH_SHA_512")])
+@pytest.mark.parametrize(
+    ("spec", "algorithm"), [*HASHED, ("ECC_NIST_EDWARDS25519", "ED25519_PH_SHA_512")]
+)
 def test_digests_of_a_wrong_length(world, spec, algorithm):
     kms, key = world.kms(spec), world.key(spec, "SIGN_VERIFY")["KeyId"]
     right = 32 if spec == "SM2" else int(algorithm[-3:]) // 8
@@ -417,7 +433,9 @@ def test_encryption_and_its_limits(world, spec, algorithm):
         assert support.body(opened) == {
             "Plaintext": plaintext, "KeyId": key["Arn"], "EncryptionAlgorithm": algorithm,
         }  # fmt: skip
-    text = f"Algorithm {algorithm} and key spec {spec} cannot encrypt data larger than {limit} bytes."
+    text = (
+        f"Algorithm {algorithm} and key spec {spec} cannot encrypt data larger than {limit} bytes."
+    )
     for length in (limit + 1, 4096):
         refused(kms.encrypt, "ValidationException", text, Plaintext=b"p" * length, **common)
         refused(kms.encrypt, "ValidationException", text,
@@ -486,7 +504,9 @@ def test_bad_ciphertexts_are_all_alike(world, spec, algorithm):
         assert body == INVALID_CIPHERTEXT_BODY
     # Without KeyId the blob is taken for a symmetric one, which it is not.
     for request in ({}, {"EncryptionAlgorithm": algorithm}):
-        assert world.body("Decrypt", spec, CiphertextBlob=good, **request) == INVALID_CIPHERTEXT_BODY
+        assert (
+            world.body("Decrypt", spec, CiphertextBlob=good, **request) == INVALID_CIPHERTEXT_BODY
+        )
     assert kms.decrypt(CiphertextBlob=good, **common)["Plaintext"] == MESSAGE
 
 
@@ -498,7 +518,9 @@ def test_contexts_are_refused_with_asymmetric_keys(world):
     assert kms.decrypt(CiphertextBlob=blob, EncryptionContext={}, **common)["Plaintext"] == MESSAGE
     text, context = "Invalid EncryptionContext", {"EncryptionContext": {"a": "b"}}
     refused(kms.encrypt, "ValidationException", text, Plaintext=b"p", **common, **context)
-    refused(kms.encrypt, "ValidationException", text, Plaintext=b"p", DryRun=True, **common, **context)
+    refused(
+        kms.encrypt, "ValidationException", text, Plaintext=b"p", DryRun=True, **common, **context
+    )
     refused(kms.decrypt, "ValidationException", text, CiphertextBlob=blob, **common, **context)
     sealed = kms.encrypt(KeyId=symmetric, Plaintext=b"p")["CiphertextBlob"]
     refused(kms.re_encrypt, "ValidationException", text, CiphertextBlob=sealed, DestinationKeyId=key,
@@ -535,7 +557,9 @@ def test_re_encrypt_between_kinds_of_keys(world):
             opened = kms.decrypt(CiphertextBlob=blob, KeyId=destination["KeyId"],
                                  EncryptionAlgorithm=algorithm)  # fmt: skip
             assert opened["Plaintext"] == MESSAGE
-            refused(kms.re_encrypt, "DryRunOperationException", support.DRY_RUN, DryRun=True, **request)
+            refused(
+                kms.re_encrypt, "DryRunOperationException", support.DRY_RUN, DryRun=True, **request
+            )
 
 
 def test_re_encrypt_refuses_what_the_destination_cannot_hold(world):
@@ -557,7 +581,10 @@ def test_incorrect_key_comes_before_usage_and_state(world):
     blob = kms.encrypt(KeyId=symmetric, Plaintext=b"p")["CiphertextBlob"]
     disabled = create(kms, KeySpec="HMAC_256", KeyUsage="GENERATE_VERIFY_MAC")
     kms.disable_key(KeyId=disabled["KeyId"])
-    signer, mac = world.key("ECC_NIST_P256", "SIGN_VERIFY"), world.key("HMAC_512", "GENERATE_VERIFY_MAC")
+    signer, mac = (
+        world.key("ECC_NIST_P256", "SIGN_VERIFY"),
+        world.key("HMAC_512", "GENERATE_VERIFY_MAC"),
+    )
     for key in (mac, signer, disabled, world.key("RSA_2048", "ENCRYPT_DECRYPT")):
         refused(kms.decrypt, "IncorrectKeyException", INCORRECT_KEY,
                 CiphertextBlob=blob, KeyId=key["KeyId"])  # fmt: skip
@@ -584,7 +611,11 @@ def test_macs(world, spec):
         assert len(mac) == length
         assert kms.generate_mac(Message=message, **common)["Mac"] == mac
         got = kms.verify_mac(Message=message, Mac=mac, **common)
-        assert support.body(got) == {"KeyId": key["Arn"], "MacValid": True, "MacAlgorithm": algorithm}
+        assert support.body(got) == {
+            "KeyId": key["Arn"],
+            "MacValid": True,
+            "MacAlgorithm": algorithm,
+        }
         macs[message] = mac
     assert len(set(macs.values())) == 4
     good = macs[MESSAGE]
@@ -766,7 +797,12 @@ def test_signing_algorithms_of_other_specs(world, spec):
     for algorithm in every - set(SIGNING[spec]):
         text = f"Algorithm {algorithm} is incompatible with key spec {spec}."
         # Of no algorithm's digest length: that would be told later.
-        request = {"KeyId": key, "Message": b"m", "MessageType": "DIGEST", "SigningAlgorithm": algorithm}
+        request = {
+            "KeyId": key,
+            "Message": b"m",
+            "MessageType": "DIGEST",
+            "SigningAlgorithm": algorithm,
+        }
         refused(kms.sign, "InvalidKeyUsageException", text, **request)
         refused(kms.verify, "InvalidKeyUsageException", text, Signature=b"s", **request)
 

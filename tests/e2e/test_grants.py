@@ -63,7 +63,10 @@ def test_fields(kms, key, account):
         "GranteePrincipal": user(account), "IssuingAccount": support.root_arn(account),
     }  # fmt: skip
 
-    constraints = {"EncryptionContextEquals": {"a": "b", "A": "ü"}, "EncryptionContextSubset": {"c": ""}}
+    constraints = {
+        "EncryptionContextEquals": {"a": "b", "A": "ü"},
+        "EncryptionContextSubset": {"c": ""},
+    }
     full = grant(kms, key, account, Name="a/name:_-9", RetiringPrincipal=user(account, "bob"),
                  Constraints=constraints, KeyId=key["Arn"])  # fmt: skip
     [entry] = grants(kms, key, GrantId=full["GrantId"])
@@ -97,7 +100,11 @@ def test_operations_that_make_no_sense_for_the_key(kms, account, spec, usage):
     key = create(kms, KeySpec=spec, KeyUsage=usage)
     for operation in EVERY:
         operations = ["DescribeKey", operation]
-        request = {"KeyId": key["KeyId"], "GranteePrincipal": user(account), "Operations": operations}
+        request = {
+            "KeyId": key["KeyId"],
+            "GranteePrincipal": user(account),
+            "Operations": operations,
+        }
         if operation in SENSE[spec, usage]:
             kms.create_grant(**request)
         else:
@@ -141,7 +148,11 @@ def test_principals(kms, key, account, other):
     assert count == 14
     for principal in refused_principals(account):
         for member in ("GranteePrincipal", "RetiringPrincipal"):
-            request = {"KeyId": key["KeyId"], "Operations": ["Decrypt"], "GranteePrincipal": user(account)}
+            request = {
+                "KeyId": key["KeyId"],
+                "Operations": ["Decrypt"],
+                "GranteePrincipal": user(account),
+            }
             refused(kms.create_grant, "InvalidArnException", NOT_A_PRINCIPAL,
                     **request | {member: principal})  # fmt: skip
     # Wildcards break the model's pattern already.
@@ -176,7 +187,9 @@ def test_limits_of_constraints(kms, key, account, member):
     assert len(grants(kms, key)) == len(good)
 
 
-@pytest.mark.parametrize(("spec", "usage"), [pair for pair in SENSE if pair[0] != "SYMMETRIC_DEFAULT"])
+@pytest.mark.parametrize(
+    ("spec", "usage"), [pair for pair in SENSE if pair[0] != "SYMMETRIC_DEFAULT"]
+)
 def test_constraints_are_for_symmetric_keys(kms, account, spec, usage):
     key = create(kms, KeySpec=spec, KeyUsage=usage)
     for member in ("EncryptionContextEquals", "EncryptionContextSubset"):
@@ -234,7 +247,15 @@ def test_tokens_of_living_grants_are_accepted_and_others_not(kms, key, account):
     # It may be of another grant, even on another key: it then adds nothing.
     stranger = grant(kms, create(kms), account)["GrantToken"]
     kms.encrypt(KeyId=key["KeyId"], Plaintext=b"p", GrantTokens=[token, stranger])
-    bad = [flipped + token[1:], token[:-8], token + "AAAA", token + "=", token * 2, made["GrantId"], "x"]
+    bad = [
+        flipped + token[1:],
+        token[:-8],
+        token + "AAAA",
+        token + "=",
+        token * 2,
+        made["GrantId"],
+        "x",
+    ]
     for wrong in bad:
         for tokens in ([wrong], [token, wrong]):
             refused(kms.encrypt, "InvalidGrantTokenException", None,
@@ -258,7 +279,10 @@ def test_grants_and_tokens_outlive_a_restart(own_server, account):
     kms = own_server.client(account)
     assert grants(kms, key) == before
     kms.describe_key(KeyId=key["KeyId"], GrantTokens=[made["GrantToken"]])
-    assert grant(kms, key, account, Name="n", RetiringPrincipal=support.root_arn(account))["GrantId"] == made["GrantId"]
+    assert (
+        grant(kms, key, account, Name="n", RetiringPrincipal=support.root_arn(account))["GrantId"]
+        == made["GrantId"]
+    )
     kms.retire_grant(GrantToken=made["GrantToken"])
     assert grants(kms, key) == []
 
@@ -275,14 +299,22 @@ def test_the_issuing_account_retires_by_token_or_ids(kms, key, account, server):
     kms.retire_grant(KeyId=key["Arn"], GrantId=by_arn["GrantId"])
     assert grants(kms, key) == []
     refused(kms.retire_grant, "InvalidGrantTokenException", None, GrantToken=by_token["GrantToken"])
-    refused(kms.retire_grant, "NotFoundException", None, KeyId=key["KeyId"], GrantId=by_ids["GrantId"])
+    refused(
+        kms.retire_grant, "NotFoundException", None, KeyId=key["KeyId"], GrantId=by_ids["GrantId"]
+    )
 
 
 def test_what_retire_grant_must_be_given(kms, key, account):
     made = grant(kms, key, account)
     for request in ({}, {"KeyId": key["KeyId"]}, {"GrantId": made["GrantId"]}):
         refused(kms.retire_grant, "ValidationException", None, **request)
-    for malformed in (made["GrantId"][:-1], made["GrantId"].upper() + "0", "g" * 64, "a" * 65, "A" * 64):
+    for malformed in (
+        made["GrantId"][:-1],
+        made["GrantId"].upper() + "0",
+        "g" * 64,
+        "a" * 65,
+        "A" * 64,
+    ):
         request = {"KeyId": key["KeyId"], "GrantId": malformed}
         refused(kms.retire_grant, "InvalidGrantIdException", None, **request)
         refused(kms.revoke_grant, "InvalidGrantIdException", None, **request)
@@ -291,13 +323,21 @@ def test_what_retire_grant_must_be_given(kms, key, account):
     refused(kms.retire_grant, "NotFoundException", f"Key '{support.key_arn(account, support.ABSENT_KEY)}' does not exist",
             KeyId=support.ABSENT_KEY, GrantId=made["GrantId"])  # fmt: skip
     # The grant of another key is not a grant of this one.
-    refused(kms.retire_grant, "NotFoundException", None, KeyId=create(kms)["KeyId"], GrantId=made["GrantId"])
+    refused(
+        kms.retire_grant,
+        "NotFoundException",
+        None,
+        KeyId=create(kms)["KeyId"],
+        GrantId=made["GrantId"],
+    )
     assert len(grants(kms, key)) == 1
 
 
 def test_who_of_another_account_may_retire(kms, key, account, other):
     stranger, number = other
-    retirable = [grant(kms, key, account, RetiringPrincipal=support.root_arn(number)) for _ in range(2)]
+    retirable = [
+        grant(kms, key, account, RetiringPrincipal=support.root_arn(number)) for _ in range(2)
+    ]
     stranger.retire_grant(GrantToken=retirable[0]["GrantToken"])
     stranger.retire_grant(KeyId=key["Arn"], GrantId=retirable[1]["GrantId"])
     assert grants(kms, key) == []
@@ -323,7 +363,9 @@ def test_who_of_another_account_may_retire(kms, key, account, other):
             .replace(arn, "<arn>")
             for arn in (key["Arn"], support.key_arn(account, support.ABSENT_KEY))
         }  # fmt: skip
-        refused(stranger.retire_grant, "AccessDeniedException", None, KeyId=key["Arn"], GrantId=UNKNOWN)
+        refused(
+            stranger.retire_grant, "AccessDeniedException", None, KeyId=key["Arn"], GrantId=UNKNOWN
+        )
         assert len(texts) == 1
         refused(stranger.retire_grant, "NotFoundException",
                 f"Key '{support.key_arn(number, key['KeyId'])}' does not exist",
@@ -334,7 +376,9 @@ def test_who_of_another_account_may_retire(kms, key, account, other):
 def test_a_token_counts_in_its_region_alone(server, kms, key, account):
     made = grant(kms, key, account)
     elsewhere = server.client(account, "eu-west-1")
-    refused(elsewhere.retire_grant, "InvalidGrantTokenException", None, GrantToken=made["GrantToken"])
+    refused(
+        elsewhere.retire_grant, "InvalidGrantTokenException", None, GrantToken=made["GrantToken"]
+    )
     refused(elsewhere.retire_grant, "NotFoundException", "Invalid arn us-east-1",
             KeyId=key["Arn"], GrantId=made["GrantId"])  # fmt: skip
     assert len(grants(kms, key)) == 1
@@ -343,7 +387,13 @@ def test_a_token_counts_in_its_region_alone(server, kms, key, account):
 def test_revoke_grant(server, kms, key, account, other):
     made, kept = grant(kms, key, account), grant(kms, key, account)
     refused(kms.revoke_grant, "NotFoundException", None, KeyId=key["KeyId"], GrantId=UNKNOWN)
-    refused(kms.revoke_grant, "NotFoundException", None, KeyId=create(kms)["KeyId"], GrantId=made["GrantId"])
+    refused(
+        kms.revoke_grant,
+        "NotFoundException",
+        None,
+        KeyId=create(kms)["KeyId"],
+        GrantId=made["GrantId"],
+    )
     refused(kms.revoke_grant, "NotFoundException", "Invalid keyId 'alias/a'",
             KeyId="alias/a", GrantId=made["GrantId"])  # fmt: skip
     # Who may retire a grant may not therefore revoke it.
@@ -352,11 +402,15 @@ def test_revoke_grant(server, kms, key, account, other):
             support.not_on_this_resource(other[1], "RevokeGrant"),
             KeyId=key["Arn"], GrantId=retirable["GrantId"])  # fmt: skip
     assert len(grants(kms, key)) == 3
-    answer = server.post("RevokeGrant", {"KeyId": key["KeyId"], "GrantId": made["GrantId"]}, account=account)
+    answer = server.post(
+        "RevokeGrant", {"KeyId": key["KeyId"], "GrantId": made["GrantId"]}, account=account
+    )
     assert (answer.status, answer.body) == (200, b"")
     kms.revoke_grant(KeyId=key["Arn"], GrantId=retirable["GrantId"])
     assert [entry["GrantId"] for entry in grants(kms, key)] == [kept["GrantId"]]
-    refused(kms.revoke_grant, "NotFoundException", None, KeyId=key["KeyId"], GrantId=made["GrantId"])
+    refused(
+        kms.revoke_grant, "NotFoundException", None, KeyId=key["KeyId"], GrantId=made["GrantId"]
+    )
 
 
 def test_dry_runs_change_nothing(kms, key, account):
@@ -413,7 +467,9 @@ def pages(call, **parameters):
     marker = {}
     while True:
         page = support.body(call(**parameters, **marker))
-        assert set(page) == {"Grants", "Truncated"} | ({"NextMarker"} if page["Truncated"] else set())
+        assert set(page) == {"Grants", "Truncated"} | (
+            {"NextMarker"} if page["Truncated"] else set()
+        )
         yield page["Grants"]
         if not page["Truncated"]:
             return
@@ -436,7 +492,9 @@ def test_list_grants(kms, key, account):
     for name, expected in (("a", made[::2]), ("b", made[1::2]), ("c", [])):
         filtered = {"KeyId": key["KeyId"], "GranteePrincipal": user(account, name)}
         for limit in (3, 100):
-            listed = [entry for page in pages(kms.list_grants, Limit=limit, **filtered) for entry in page]
+            listed = [
+                entry for page in pages(kms.list_grants, Limit=limit, **filtered) for entry in page
+            ]
             assert [entry["GrantId"] for entry in listed] == sorted(expected)
         both = kms.list_grants(GrantId=made[0], **filtered)["Grants"]
         assert len(both) == (name == "a")
@@ -457,12 +515,20 @@ def test_markers_and_limits_of_list_grants(server, kms, key, account):
                 f"Could not deserialize marker '{request['Marker']}'", **request)  # fmt: skip
     refused(kms.list_keys, "InvalidMarkerException", None, Marker=marker)
     root = support.root_arn(account)
-    refused(kms.list_retirable_grants, "InvalidMarkerException", None, RetiringPrincipal=root, Marker=marker)
+    refused(
+        kms.list_retirable_grants,
+        "InvalidMarkerException",
+        None,
+        RetiringPrincipal=root,
+        Marker=marker,
+    )
     for limit in (0, 101, 1001):
         for name in (key["KeyId"], support.ABSENT_KEY):
             answer = server.post("ListGrants", {"KeyId": name, "Limit": limit}, account=account)
             assert answer.kind() == "ValidationException", (limit, name, answer)
-        answer = server.post("ListRetirableGrants", {"RetiringPrincipal": root, "Limit": limit}, account=account)
+        answer = server.post(
+            "ListRetirableGrants", {"RetiringPrincipal": root, "Limit": limit}, account=account
+        )
         assert answer.kind() == "ValidationException"
 
 
@@ -496,7 +562,14 @@ def test_retirable_grants_on_keys_of_any_account(server, kms, account, other):
     far = server.client(account, "eu-west-1")
     grant(far, create(far), account, RetiringPrincipal=root)
     assert retirer.list_retirable_grants(RetiringPrincipal=root)["Grants"] == []
-    assert len(server.client(number, "eu-west-1").list_retirable_grants(RetiringPrincipal=root)["Grants"]) == 1
+    assert (
+        len(
+            server.client(number, "eu-west-1").list_retirable_grants(RetiringPrincipal=root)[
+                "Grants"
+            ]
+        )
+        == 1
+    )
 
 
 def test_retirable_grants_of_a_principal_with_a_similar_name(kms, key, account):
@@ -508,7 +581,9 @@ def test_retirable_grants_refused(kms, account, other):
     for principal in refused_principals(account):
         refused(kms.list_retirable_grants, "InvalidArnException", None, RetiringPrincipal=principal)
     for principal in (support.root_arn(other[1]), user(other[1])):
-        refused(kms.list_retirable_grants, "AccessDeniedException", None, RetiringPrincipal=principal)
+        refused(
+            kms.list_retirable_grants, "AccessDeniedException", None, RetiringPrincipal=principal
+        )
 
 
 # The end of a key.
@@ -532,7 +607,9 @@ def test_a_deleted_key_takes_its_grants_along(own_server, account):
         refused(kms.retire_grant, "NotFoundException", missing,
                 KeyId=doomed["KeyId"], GrantId=made[0]["GrantId"])  # fmt: skip
         for each in (made[0], made[-1]):
-            refused(kms.retire_grant, "InvalidGrantTokenException", None, GrantToken=each["GrantToken"])
+            refused(
+                kms.retire_grant, "InvalidGrantTokenException", None, GrantToken=each["GrantToken"]
+            )
         kms.describe_key(KeyId=kept["KeyId"], GrantTokens=[stays["GrantToken"]])
 
     gone()

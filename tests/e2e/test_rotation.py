@@ -132,13 +132,20 @@ def test_states(kms, key):
     kms.disable_key(KeyId=key["KeyId"])
     text = f"{key['Arn']} is disabled."
     for operation in ACTIONS:
-        refused(getattr(kms, support.snake(operation)), "DisabledException", text, KeyId=key["KeyId"])
+        refused(
+            getattr(kms, support.snake(operation)), "DisabledException", text, KeyId=key["KeyId"]
+        )
     assert status(kms, key) == enabled
     assert len(rotations(kms, key)) == 1
     kms.schedule_key_deletion(KeyId=key["KeyId"])
     text = f"{key['Arn']} is pending deletion."
     for operation in ACTIONS:
-        refused(getattr(kms, support.snake(operation)), "KMSInvalidStateException", text, KeyId=key["KeyId"])
+        refused(
+            getattr(kms, support.snake(operation)),
+            "KMSInvalidStateException",
+            text,
+            KeyId=key["KeyId"],
+        )
     # It says no while it waits; the setting is there again when it is spared.
     assert status(kms, key) == off(key)
     assert len(rotations(kms, key)) == 1
@@ -163,7 +170,9 @@ def test_rotation_on_demand(kms, key):
     context = {"EncryptionContext": {"a": "b"}}
     materials, blobs = [key["CurrentKeyMaterialId"]], []
     for n in range(3):
-        blobs.append(kms.encrypt(KeyId=key["KeyId"], Plaintext=b"%d" % n, **context)["CiphertextBlob"])
+        blobs.append(
+            kms.encrypt(KeyId=key["KeyId"], Plaintext=b"%d" % n, **context)["CiphertextBlob"]
+        )
         assert support.body(kms.rotate_key_on_demand(KeyId=key["KeyId"])) == {"KeyId": key["Arn"]}
         metadata = kms.describe_key(KeyId=key["KeyId"])["KeyMetadata"]
         materials.append(metadata["CurrentKeyMaterialId"])
@@ -237,7 +246,12 @@ def test_twenty_five_rotations_on_demand_and_no_more(kms, key):
         kms.rotate_key_on_demand(KeyId=key["KeyId"])
     last = material(kms, key)
     for _ in range(2):
-        refused(kms.rotate_key_on_demand, "LimitExceededException", LIMIT_TEXT + key["Arn"], KeyId=key["KeyId"])
+        refused(
+            kms.rotate_key_on_demand,
+            "LimitExceededException",
+            LIMIT_TEXT + key["Arn"],
+            KeyId=key["KeyId"],
+        )
     assert material(kms, key) == last
     done = rotations(kms, key)
     assert len({entry["KeyMaterialId"] for entry in done}) == 25
