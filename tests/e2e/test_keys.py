@@ -140,24 +140,6 @@ def test_create_errors(server, account, kms, name):
     assert kms.list_keys()["Keys"] == [], "a refused CreateKey left a key"
 
 
-NOT_BUILT = [
-    ("RSA_2048", "SIGN_VERIFY"), ("ECC_NIST_P256", "SIGN_VERIFY"),
-    ("HMAC_256", "GENERATE_VERIFY_MAC"), ("ML_DSA_44", "SIGN_VERIFY"),
-    ("ECC_NIST_EDWARDS25519", "SIGN_VERIFY"),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(("spec", "usage"), NOT_BUILT)
-def test_a_spec_is_built_or_refused_by_name(server, account, spec, usage):
-    """Until a spec is built its name is in the refusal; once it is, this still holds."""
-    answer = server.post("CreateKey", {"KeySpec": spec, "KeyUsage": usage}, account=account)
-    if answer.status == 200:
-        assert answer.json()["KeyMetadata"]["KeySpec"] == spec
-    else:
-        assert answer.kind() == "UnsupportedOperationException"
-        assert spec in answer.message()
-
-
 def test_fifty_tags_are_accepted(kms):
     tags = [{"TagKey": f"k{n:02}", "TagValue": "v"} for n in range(50)]
     key = create(kms, Tags=tags)
