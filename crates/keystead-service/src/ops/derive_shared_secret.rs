@@ -1,9 +1,10 @@
 //! DeriveSharedSecret: ECDH with a peer's public key; the raw x coordinate, padded to the field
 //! (SP 800-56A, 5.7.1.2).
 
-use keystead_crypto::AgreeError;
+use keystead_crypto::{AgreeError, PublicKey};
 use keystead_model::{Blob, DeriveSharedSecretRequest, DeriveSharedSecretResponse, OperationName};
 
+use crate::asymmetric::spec;
 use crate::caller::Caller;
 use crate::error::{Error, Result};
 use crate::operation::{Facts, Key, Need, Operation};
@@ -21,6 +22,13 @@ impl Operation for DeriveSharedSecret {
 
     async fn resolve(service: &Service, caller: &Caller, input: &Self::Input) -> Result<Key> {
         service.key(caller, &input.key_id, &Self::FACTS).await.map(Key)
+    }
+
+    /// A peer key that cannot be used is told before the DryRun answer.
+    fn fits(key: &Usable<Key>, input: &Self::Input) -> Result<()> {
+        PublicKey::from_spki(spec(key.0.record.spec)?, input.public_key.as_slice())
+            .map(drop)
+            .map_err(|_| Error::invalid_peer_key())
     }
 
     async fn act(
