@@ -1,9 +1,9 @@
 //! The store's directory: its lock, its permissions, and what can be told of a file before SQLite
 //! touches it.
 
-use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
+use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, Permissions, TryLockError};
 use std::io::ErrorKind;
-use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use super::connection;
@@ -13,7 +13,7 @@ use crate::StoreError;
 pub(super) struct Directory {
     path: PathBuf,
     /// Held for as long as it is open.
-    _lock: File,
+    lock: File,
 }
 
 impl Directory {
@@ -35,7 +35,7 @@ impl Directory {
         let lock = private_file(OpenOptions::new().create(true), &path.join(LOCK))
             .map_err(|error| StoreError::io("opening the lock file", &error))?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { path: path.to_owned(), _lock: lock }),
+            Ok(()) => Ok(Self { path: path.to_owned(), lock }),
             Err(TryLockError::WouldBlock) => Err(StoreError::Locked),
             Err(TryLockError::Error(error)) => Err(StoreError::io("locking the directory", &error)),
         }
@@ -123,6 +123,45 @@ impl Directory {
         };
         inspect(&file, has_log)?;
         Ok(file)
+    }
+
+    /// Notes which files the open store consists of. `main_file` is its main file; the log exists
+    /// once SQLite has read the store.
+    pub(super) fn places(&self, main_file: &File) -> Result<Places, StoreError> {
+        let noting = |error: std::io::Error| StoreError::io("noting the store's files", &error);
+        let place = |name: &'static str, metadata: std::io::Result<Metadata>| {
+            let metadata = metadata.map_err(noting)?;
+            Ok((name, self.path.join(name), (metadata.dev(), metadata.ino())))
+        };
+        Ok(Places([
+            place(DATABASE, main_file.metadata())?,
+            place(LOG, fs::metadata(self.path.join(LOG)))?,
+            place(LOCK, self.lock.metadata())?,
+        ]))
+    }
+}
+
+/// Where the files of an open store are, and which files they are.
+pub(super) struct Places([(&'static str, PathBuf, (u64, u64)); 3]);
+
+impl Places {
+    /// Refuses when a file is no longer under its name. The open handles would still take writes,
+    /// durably, into files that no later opening finds; and without its lock the store may have
+    /// another writer already.
+    pub(super) fn check(&self) -> Result<(), StoreError> {
+        for (name, path, identity) in &self.0 {
+            let same = match fs::metadata(path) {
+                Ok(found) => (found.dev(), found.ino()) == *identity,
+                Err(error) if error.kind() == ErrorKind::NotFound => false,
+                Err(error) => return Err(StoreError::io("looking for the store's files", &error)),
+            };
+            if !same {
+                return Err(StoreError::Io(format!(
+                    "`{name}` was moved, removed or replaced while the store is open"
+                )));
+            }
+        }
+        Ok(())
     }
 }
 

@@ -227,6 +227,36 @@ async fn a_log_without_its_main_file_is_kept() {
 }
 
 #[tokio::test]
+async fn a_store_whose_files_were_taken_away_acknowledges_nothing() {
+    for name in ["keystead.db", "keystead.db-wal", "lock", ""] {
+        let home = tempfile::tempdir().unwrap();
+        let data = home.path().join("data");
+        let store = create(&data);
+        store.commit(vec![], vec![put("before", b"1")]).await.unwrap();
+        let (file, away) = (data.join(name), home.path().join("away"));
+        fs::rename(&file, &away).unwrap();
+        for replaced in [false, true] {
+            if replaced && !name.is_empty() {
+                fs::copy(&away, &file).unwrap();
+            }
+            let refused = store.commit(vec![], vec![put("during", b"1")]).await.unwrap_err();
+            assert!(refused.to_string().contains("moved, removed or replaced"), "{refused}");
+            assert!(!store.health().writable);
+            assert!(store.read(b"before").await.unwrap().is_some(), "{name}");
+        }
+        if !name.is_empty() {
+            fs::remove_file(&file).unwrap();
+        }
+        fs::rename(&away, &file).unwrap();
+        store.commit(vec![], vec![put("after", b"1")]).await.unwrap();
+        assert!(store.health().writable);
+        drop(store);
+        let store = reopen(&data).unwrap();
+        assert_eq!(content(&store).await.len(), 2, "{name}");
+    }
+}
+
+#[tokio::test]
 async fn a_creation_that_did_not_finish_is_done_again() {
     let home = tempfile::tempdir().unwrap();
     fs::write(home.path().join("keystead.db.new"), b"half").unwrap();
