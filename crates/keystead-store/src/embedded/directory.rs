@@ -6,7 +6,7 @@ use std::io::ErrorKind;
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use super::connection;
+use super::{connection, log};
 use crate::StoreError;
 
 /// A directory that this process holds the lock of.
@@ -121,7 +121,8 @@ impl Directory {
             Err(error) if error.kind() == ErrorKind::NotFound => false,
             Err(error) => return Err(StoreError::io("looking for the log", &error)),
         };
-        inspect(&file, has_log)?;
+        let page = inspect(&file, has_log)?;
+        log::inspect(&self.path.join(LOG), page)?;
         Ok(file)
     }
 
@@ -175,7 +176,8 @@ const LOCK: &str = "lock";
 /// Checks the header of a database file: <https://www.sqlite.org/fileformat2.html#the_database_header>.
 ///
 /// `has_log`: commits in the log have yet to be moved into the file, so its length tells nothing.
-pub(super) fn inspect(file: &File, has_log: bool) -> Result<(), StoreError> {
+/// Answers the page size.
+pub(super) fn inspect(file: &File, has_log: bool) -> Result<u32, StoreError> {
     let failed = |error: std::io::Error| StoreError::io("reading the store's header", &error);
     let length = file.metadata().map_err(failed)?.len();
     let mut header = [0; HEADER];
@@ -203,18 +205,18 @@ pub(super) fn inspect(file: &File, has_log: bool) -> Result<(), StoreError> {
     connection::check_identity(word(68), word(60))?;
     let page = match u16::from_be_bytes([header[16], header[17]]) {
         1 => 65_536,
-        size if size >= 512 && size.is_power_of_two() => u64::from(size),
+        size if size >= 512 && size.is_power_of_two() => u32::from(size),
         size => return Err(StoreError::Corrupt(format!("a page size of {size} bytes"))),
     };
     // The count of pages is valid only if the last writer knew of it.
     let pages_valid = word(24) == word(92);
-    let expected = u64::from(word(28)) * page;
-    if !has_log && (length % page != 0 || (pages_valid && length < expected)) {
+    let expected = u64::from(word(28)) * u64::from(page);
+    if !has_log && (length % u64::from(page) != 0 || (pages_valid && length < expected)) {
         return Err(StoreError::Corrupt(format!(
             "the file has {length} bytes where its header says {expected}"
         )));
     }
-    Ok(())
+    Ok(page)
 }
 
 const HEADER: usize = 100;

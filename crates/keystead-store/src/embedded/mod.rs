@@ -27,12 +27,14 @@
 //!
 //! # Refusals
 //! A file that is no store, a store of a newer format, and a damaged one are refused before SQLite
-//! may write to them. Files under 64 MiB are checked in full at each opening.
+//! may write to them, and so is a log with acknowledged commits behind damage. Files under 64 MiB are
+//! checked in full at each opening.
 
 mod backup;
 mod connection;
 mod directory;
 mod erasure;
+mod log;
 mod readers;
 mod statements;
 mod writer;

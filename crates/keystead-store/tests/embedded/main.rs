@@ -218,6 +218,34 @@ async fn damage_anywhere_never_panics() {
 }
 
 #[tokio::test]
+async fn a_log_with_acknowledged_commits_behind_damage_is_refused_and_left_alone() {
+    let home = tempfile::tempdir().unwrap();
+    let (data, crashed) = (home.path().join("data"), home.path().join("crashed"));
+    let store = create(&data);
+    for number in 0..20 {
+        store.commit(vec![], vec![put(&format!("{number}"), &noise(number, 500))]).await.unwrap();
+    }
+    // As after a kill: nothing has moved the log into the main file.
+    fs::create_dir(&crashed).unwrap();
+    for (name, bytes) in files(&data).into_iter().filter(|(name, _)| !name.ends_with("-shm")) {
+        fs::write(crashed.join(name), bytes).unwrap();
+    }
+    let log = crashed.join("keystead.db-wal");
+    let whole = fs::read(&log).unwrap();
+    for at in [17, 40, whole.len() / 2] {
+        let mut damaged = whole.clone();
+        damaged[at] ^= 1;
+        fs::write(&log, damaged).unwrap();
+        let before = files(&crashed);
+        let refused = reopen(&crashed).map(|_| ()).unwrap_err();
+        assert!(matches!(&refused, StoreError::Corrupt(text) if text.contains("log")), "{refused}");
+        assert_eq!(files(&crashed), before);
+    }
+    fs::write(&log, whole).unwrap();
+    assert_eq!(content(&reopen(&crashed).unwrap()).await.len(), 20);
+}
+
+#[tokio::test]
 async fn a_log_without_its_main_file_is_kept() {
     let home = tempfile::tempdir().unwrap();
     fs::write(home.path().join("keystead.db-wal"), b"the latest commits").unwrap();
