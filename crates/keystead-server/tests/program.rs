@@ -382,3 +382,10 @@ fn version_and_help_are_no_errors() {
     }
     assert_eq!(output(keystead(&[])).0, 2);
 }
+
+#[test]
+fn a_cause_is_told_once() {
+    let (code, _, errors) = output(keystead(&["dev", "--config", "/nonexistent"]));
+    assert_eq!(code, 2);
+    assert_eq!(errors.matches("No such file or directory").count(), 1, "{errors}");
+}
