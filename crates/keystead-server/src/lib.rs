@@ -29,6 +29,7 @@ mod listener;
 mod logging;
 pub mod maintenance;
 mod metrics;
+mod open_files;
 mod pulse;
 mod reply;
 mod root_key;
@@ -84,6 +85,8 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
     let (listener, address) = bind(config.listen).await?;
     let (admin_listener, admin_address) = bind(config.admin_listen).await?;
 
+    let connections = open_files::fit(config.limits.connections);
+    let limits = Limits { connections, ..config.limits.clone() };
     let clock = Arc::new(MovableClock::default());
     let (service, store) = startup::open(&config, Arc::clone(&clock)).await?;
     let metrics = Arc::new(Metrics::new(startup::samples(Arc::clone(&store))));
@@ -92,7 +95,7 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
         address,
         tls,
         Arc::clone(&service),
-        config.limits.clone(),
+        limits,
         Arc::clone(&metrics),
     );
 

@@ -34,7 +34,8 @@ pub struct Limits {
     /// milliseconds. Longer than the pools of the SDKs keep theirs, so that the client closes first.
     pub idle_timeout_ms: u32,
     /// The most connections at one time. While they are taken no further one is accepted: new ones wait
-    /// in the kernel's backlog, which holds 1024 more before it ignores connection attempts.
+    /// in the kernel's backlog, which holds 1024 more before it ignores connection attempts. Fewer where
+    /// the operating system's bound of open files leaves room for fewer.
     pub connections: u32,
     /// The most concurrent streams of one HTTP/2 connection.
     pub http2_streams: u32,

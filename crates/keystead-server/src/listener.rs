@@ -48,6 +48,7 @@ pub(crate) async fn serve<A: Answerer>(
     let front =
         Arc::new(Front { answerer, limits, metrics: Arc::clone(&metrics), body_room, alive });
 
+    let mut failing = false;
     loop {
         let permit = match Arc::clone(&room).try_acquire_owned() {
             Ok(permit) => permit,
@@ -70,11 +71,15 @@ pub(crate) async fn serve<A: Answerer>(
         let (stream, peer) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
-                tracing::warn!(%error, "cannot accept a connection");
+                // Once, not ten times a second for as long as it lasts.
+                if !std::mem::replace(&mut failing, true) {
+                    tracing::warn!(%error, "cannot accept connections at present");
+                }
                 sleep(ACCEPT_REST).await;
                 continue;
             }
         };
+        failing = false;
         metrics.accepted.inc();
         let connection = Connection {
             front: Arc::clone(&front),

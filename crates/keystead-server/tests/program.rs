@@ -382,3 +382,27 @@ fn version_and_help_are_no_errors() {
     }
     assert_eq!(output(keystead(&[])).0, 2);
 }
+
+#[test]
+fn a_cause_is_told_once() {
+    let (code, _, errors) = output(keystead(&["dev", "--config", "/nonexistent"]));
+    assert_eq!(code, 2);
+    assert_eq!(errors.matches("No such file or directory").count(), 1, "{errors}");
+}
+
+#[tokio::test]
+async fn idle_connections_leave_files_for_store_and_admin_listener() {
+    let home = tempfile::tempdir().unwrap();
+    let dev = dev_in(home.path());
+    let mut limited = Command::new("sh");
+    limited.args(["-c", "ulimit -n 64; exec \"$0\" \"$@\""]).env_clear();
+    limited.arg(dev.get_program()).args(dev.get_args());
+    let dev = Dev::spawn(limited);
+    let idle: Vec<_> = (0..100).map(|_| std::net::TcpStream::connect(dev.api).unwrap()).collect();
+    // Less than the ten seconds after which the server gives idle connections up.
+    let patience = std::time::Duration::from_secs(5);
+    let ready = tokio::time::timeout(patience, request(dev.admin, "GET /readyz", "")).await;
+    assert_eq!(ready.unwrap().status, 200);
+    drop(idle);
+    assert_eq!(kms(&dev, "CreateKey", "{}").await.status, 200);
+}

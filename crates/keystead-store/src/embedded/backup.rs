@@ -1,6 +1,7 @@
 //! Copies of a store: online, consistent, and without any key.
 
 use std::fs::{self, File, OpenOptions};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::connection::{self, error};
@@ -15,7 +16,8 @@ use crate::StoreError;
 /// that were made before.
 ///
 /// # Errors
-/// [`StoreError::Exists`] if there is something at `destination`; [`StoreError::Missing`],
+/// [`StoreError::Exists`] if there is something at `destination` other than the empty file that a
+/// killed backup leaves; [`StoreError::Missing`],
 /// [`StoreError::Foreign`], [`StoreError::Newer`] or [`StoreError::Corrupt`] for the store.
 pub fn backup(directory: &Path, destination: &Path) -> Result<(), StoreError> {
     let source = directory.join(DATABASE);
@@ -23,26 +25,19 @@ pub fn backup(directory: &Path, destination: &Path) -> Result<(), StoreError> {
         return Err(StoreError::Missing);
     }
     // The name is taken first, by an empty file, and the copy gets it when it is whole.
-    match private_file(OpenOptions::new().create_new(true), destination) {
-        Ok(_) => {}
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
-            return Err(StoreError::Exists(destination.display().to_string()));
-        }
-        Err(error) => return Err(StoreError::io("creating the backup", &error)),
-    }
+    let taken = take_name(destination)?;
     let mut partial = destination.as_os_str().to_owned();
     partial.push(".partial");
     let partial = PathBuf::from(partial);
-    let copied = copy(&source, &partial).and_then(|()| {
+    let copied = discard(&partial).and_then(|()| copy(&source, &partial)).and_then(|()| {
         fs::rename(&partial, destination)
             .map_err(|error| StoreError::io("renaming the backup", &error))
     });
     if copied.is_err() {
+        let _ = discard(&partial);
         let _ = fs::remove_file(destination);
-        if !matches!(copied, Err(StoreError::Exists(_))) {
-            let _ = fs::remove_file(&partial);
-        }
     }
+    drop(taken);
     copied?;
     directory::sync_directory(parent(destination))
 }
@@ -83,17 +78,52 @@ pub fn restore(file: &Path, directory: &Path) -> Result<(), StoreError> {
     })
 }
 
+/// Makes the empty file that keeps others from the name, and locks it. An empty file that nobody has
+/// locked was left by a backup that was killed, and is taken over.
+fn take_name(destination: &Path) -> Result<File, StoreError> {
+    let creating = |error: std::io::Error| StoreError::io("creating the backup", &error);
+    let exists = || StoreError::Exists(destination.display().to_string());
+    let taken = match private_file(OpenOptions::new().create_new(true), destination) {
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+            let found = fs::symlink_metadata(destination).map_err(creating)?;
+            if !found.is_file() || found.len() > 0 {
+                return Err(exists());
+            }
+            OpenOptions::new().read(true).write(true).open(destination).map_err(creating)?
+        }
+        created => created.map_err(creating)?,
+    };
+    taken.try_lock().map_err(|_| exists())?;
+    // Between the look and the lock another backup may have finished under this name.
+    let (held, named) = (taken.metadata().map_err(creating)?, fs::symlink_metadata(destination));
+    if named.is_ok_and(|named| (named.dev(), named.ino()) == (held.dev(), held.ino())) {
+        Ok(taken)
+    } else {
+        Err(exists())
+    }
+}
+
+/// Removes an unfinished copy.
+fn discard(partial: &Path) -> Result<(), StoreError> {
+    for suffix in ["-journal", "-wal", "-shm", ""] {
+        let mut file = partial.as_os_str().to_owned();
+        file.push(suffix);
+        match fs::remove_file(file) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(StoreError::io("removing an unfinished backup", &error));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
 fn copy(source: &Path, partial: &Path) -> Result<(), StoreError> {
     let connection = connection::reader(source)?;
     connection::check_opened_identity(&connection)?;
     connection::check_tables(&connection)?;
-    match private_file(OpenOptions::new().create_new(true), partial) {
-        Ok(_) => {}
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
-            return Err(StoreError::Exists(partial.display().to_string()));
-        }
-        Err(error) => return Err(StoreError::io("creating the backup", &error)),
-    }
+    private_file(OpenOptions::new().create_new(true), partial)
+        .map_err(|error| StoreError::io("creating the backup", &error))?;
     let name = partial
         .to_str()
         .ok_or_else(|| StoreError::Io("the path of the backup is not UTF-8".to_owned()))?;

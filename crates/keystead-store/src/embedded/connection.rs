@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, Error, ErrorCode, OpenFlags, Row};
+use rusqlite::{Connection, Error, ErrorCode, OpenFlags, Row, ffi};
 
 use crate::{Revision, StoreError, Versioned};
 
@@ -236,6 +236,8 @@ pub(super) fn error(error: Error) -> StoreError {
     };
     match code.code {
         ErrorCode::DiskFull => StoreError::Full,
+        // The index of the log, whose growth SQLite does not tell apart from other failures.
+        _ if code.extended_code == ffi::SQLITE_IOERR_SHMSIZE => StoreError::Full,
         ErrorCode::ReadOnly => StoreError::ReadOnly,
         ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => StoreError::Busy,
         ErrorCode::NotADatabase => StoreError::Foreign(text()),
@@ -243,5 +245,18 @@ pub(super) fn error(error: Error) -> StoreError {
             StoreError::Corrupt(text())
         }
         _ => StoreError::Io(text()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_without_room_for_the_index_of_the_log_is_full() {
+        let failed = |code| error(Error::SqliteFailure(ffi::Error::new(code), None));
+        assert_eq!(failed(ffi::SQLITE_IOERR_SHMSIZE), StoreError::Full);
+        assert_eq!(failed(ffi::SQLITE_FULL), StoreError::Full);
+        assert!(matches!(failed(ffi::SQLITE_IOERR_SHMMAP), StoreError::Io(_)));
     }
 }

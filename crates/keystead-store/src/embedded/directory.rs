@@ -1,19 +1,19 @@
 //! The store's directory: its lock, its permissions, and what can be told of a file before SQLite
 //! touches it.
 
-use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
+use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, Permissions, TryLockError};
 use std::io::ErrorKind;
-use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use super::connection;
+use super::{connection, log};
 use crate::StoreError;
 
 /// A directory that this process holds the lock of.
 pub(super) struct Directory {
     path: PathBuf,
     /// Held for as long as it is open.
-    _lock: File,
+    lock: File,
 }
 
 impl Directory {
@@ -35,7 +35,7 @@ impl Directory {
         let lock = private_file(OpenOptions::new().create(true), &path.join(LOCK))
             .map_err(|error| StoreError::io("opening the lock file", &error))?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { path: path.to_owned(), _lock: lock }),
+            Ok(()) => Ok(Self { path: path.to_owned(), lock }),
             Err(TryLockError::WouldBlock) => Err(StoreError::Locked),
             Err(TryLockError::Error(error)) => Err(StoreError::io("locking the directory", &error)),
         }
@@ -121,8 +121,48 @@ impl Directory {
             Err(error) if error.kind() == ErrorKind::NotFound => false,
             Err(error) => return Err(StoreError::io("looking for the log", &error)),
         };
-        inspect(&file, has_log)?;
+        let page = inspect(&file, has_log)?;
+        log::inspect(&self.path.join(LOG), page)?;
         Ok(file)
+    }
+
+    /// Notes which files the open store consists of. `main_file` is its main file; the log exists
+    /// once SQLite has read the store.
+    pub(super) fn places(&self, main_file: &File) -> Result<Places, StoreError> {
+        let noting = |error: std::io::Error| StoreError::io("noting the store's files", &error);
+        let place = |name: &'static str, metadata: std::io::Result<Metadata>| {
+            let metadata = metadata.map_err(noting)?;
+            Ok((name, self.path.join(name), (metadata.dev(), metadata.ino())))
+        };
+        Ok(Places([
+            place(DATABASE, main_file.metadata())?,
+            place(LOG, fs::metadata(self.path.join(LOG)))?,
+            place(LOCK, self.lock.metadata())?,
+        ]))
+    }
+}
+
+/// Where the files of an open store are, and which files they are.
+pub(super) struct Places([(&'static str, PathBuf, (u64, u64)); 3]);
+
+impl Places {
+    /// Refuses when a file is no longer under its name. The open handles would still take writes,
+    /// durably, into files that no later opening finds; and without its lock the store may have
+    /// another writer already.
+    pub(super) fn check(&self) -> Result<(), StoreError> {
+        for (name, path, identity) in &self.0 {
+            let same = match fs::metadata(path) {
+                Ok(found) => (found.dev(), found.ino()) == *identity,
+                Err(error) if error.kind() == ErrorKind::NotFound => false,
+                Err(error) => return Err(StoreError::io("looking for the store's files", &error)),
+            };
+            if !same {
+                return Err(StoreError::Io(format!(
+                    "`{name}` was moved, removed or replaced while the store is open"
+                )));
+            }
+        }
+        Ok(())
     }
 }
 
@@ -136,7 +176,8 @@ const LOCK: &str = "lock";
 /// Checks the header of a database file: <https://www.sqlite.org/fileformat2.html#the_database_header>.
 ///
 /// `has_log`: commits in the log have yet to be moved into the file, so its length tells nothing.
-pub(super) fn inspect(file: &File, has_log: bool) -> Result<(), StoreError> {
+/// Answers the page size.
+pub(super) fn inspect(file: &File, has_log: bool) -> Result<u32, StoreError> {
     let failed = |error: std::io::Error| StoreError::io("reading the store's header", &error);
     let length = file.metadata().map_err(failed)?.len();
     let mut header = [0; HEADER];
@@ -164,18 +205,18 @@ pub(super) fn inspect(file: &File, has_log: bool) -> Result<(), StoreError> {
     connection::check_identity(word(68), word(60))?;
     let page = match u16::from_be_bytes([header[16], header[17]]) {
         1 => 65_536,
-        size if size >= 512 && size.is_power_of_two() => u64::from(size),
+        size if size >= 512 && size.is_power_of_two() => u32::from(size),
         size => return Err(StoreError::Corrupt(format!("a page size of {size} bytes"))),
     };
     // The count of pages is valid only if the last writer knew of it.
     let pages_valid = word(24) == word(92);
-    let expected = u64::from(word(28)) * page;
-    if !has_log && (length % page != 0 || (pages_valid && length < expected)) {
+    let expected = u64::from(word(28)) * u64::from(page);
+    if !has_log && (length % u64::from(page) != 0 || (pages_valid && length < expected)) {
         return Err(StoreError::Corrupt(format!(
             "the file has {length} bytes where its header says {expected}"
         )));
     }
-    Ok(())
+    Ok(page)
 }
 
 const HEADER: usize = 100;

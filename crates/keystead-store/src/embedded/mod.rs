@@ -11,7 +11,8 @@
 //! `keystead.db` with `-wal` and `-shm` beside it while open, and `lock`, which the process that has
 //! the store open holds locked. The directory is made with mode 0700, the files have 0600, whatever
 //! the umask. Nothing in the directory may be copied, moved or removed while the store is open: use
-//! [`backup`], which works at any time and from any process.
+//! [`backup`], which works at any time and from any process. A commit is refused, not lost, when one
+//! of the files is no longer under its name; putting it back is enough to go on.
 //!
 //! # Erasure
 //! [`Store::erase`] deletes with `secure_delete`, which overwrites freed bytes with zeros, and then
@@ -26,12 +27,14 @@
 //!
 //! # Refusals
 //! A file that is no store, a store of a newer format, and a damaged one are refused before SQLite
-//! may write to them. Files under 64 MiB are checked in full at each opening.
+//! may write to them, and so is a log with acknowledged commits behind damage. Files under 64 MiB are
+//! checked in full at each opening.
 
 mod backup;
 mod connection;
 mod directory;
 mod erasure;
+mod log;
 mod readers;
 mod statements;
 mod writer;

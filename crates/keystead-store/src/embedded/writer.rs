@@ -10,7 +10,7 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::Shared;
 use super::connection::{Opened, blob, error, set_patience};
-use super::directory::Directory;
+use super::directory::{Directory, Places};
 use super::erasure::Windows;
 use super::readers::Readers;
 use super::statements::Statements;
@@ -55,7 +55,7 @@ impl Writer {
         let Self { readers, opened, main_file, directory } = self;
         // However this thread ends, nobody shall wait for a change that cannot come.
         let feed = EndOfFeed(&shared.feed);
-        let close = match Work::start(&opened, &main_file, shared, jobs) {
+        let close = match Work::start(&opened, &main_file, &directory, shared, jobs) {
             Ok(mut work) => work.until_closed(),
             Err(error) => {
                 tracing::error!(%error, "the store cannot be written");
@@ -108,6 +108,7 @@ struct Work<'a> {
     connection: &'a Connection,
     statements: Statements<'a>,
     main_file: &'a File,
+    places: Places,
     shared: &'a Shared,
     jobs: &'a Receiver<Job>,
     revision: Revision,
@@ -175,6 +176,7 @@ impl<'a> Work<'a> {
     fn start(
         opened: &'a Opened,
         main_file: &'a File,
+        directory: &Directory,
         shared: &'a Shared,
         jobs: &'a Receiver<Job>,
     ) -> Result<Self, StoreError> {
@@ -182,6 +184,7 @@ impl<'a> Work<'a> {
             connection: &opened.connection,
             statements: Statements::prepare(&opened.connection)?,
             main_file,
+            places: directory.places(main_file)?,
             shared,
             jobs,
             revision: opened.revision,
@@ -304,7 +307,13 @@ impl<'a> Work<'a> {
     fn transact(&mut self, entries: &[Entry]) -> Result<Group, StoreError> {
         self.connection.execute_batch("BEGIN IMMEDIATE").map_err(error)?;
         let done = self.apply(entries).and_then(|group| {
-            let end = if group.revision > self.revision { "COMMIT" } else { "ROLLBACK" };
+            let end = if group.revision > self.revision {
+                // What is acknowledged must be found by the next opening.
+                self.places.check()?;
+                "COMMIT"
+            } else {
+                "ROLLBACK"
+            };
             self.connection.execute_batch(end).map_err(error)?;
             Ok(group)
         });
@@ -352,7 +361,8 @@ impl<'a> Work<'a> {
     fn probe(&mut self) {
         let probe = "BEGIN IMMEDIATE; INSERT INTO kv VALUES (x'', zeroblob(8192), 0); \
                      DELETE FROM kv WHERE key = x''; COMMIT";
-        let probed = self.connection.execute_batch(probe).map_err(error);
+        let probed =
+            self.places.check().and_then(|()| self.connection.execute_batch(probe).map_err(error));
         if probed.is_err() && !self.connection.is_autocommit() {
             // The next attempt would fail for this reason alone, and say so.
             let _ = self.connection.execute_batch("ROLLBACK");

@@ -85,6 +85,33 @@ async fn restoring_gives_back_the_same_store() {
 }
 
 #[tokio::test]
+async fn a_backup_that_was_killed_does_not_stand_in_the_way() {
+    let home = tempfile::tempdir().unwrap();
+    let (data, copy) = (home.path().join("data"), home.path().join("copy"));
+    filled(&data).await;
+    // What a kill leaves: the name, taken by an empty file, and a part of the copy.
+    let left = ["copy", "copy.partial", "copy.partial-journal"].map(|name| home.path().join(name));
+    fs::write(&left[0], b"").unwrap();
+    fs::write(&left[1], noise(1, 5_000)).unwrap();
+    fs::write(&left[2], noise(2, 500)).unwrap();
+    // While the one that took the name still runs, it holds it locked.
+    let running = fs::File::open(&copy).unwrap();
+    running.lock().unwrap();
+    let exists = StoreError::Exists(copy.display().to_string());
+    assert_eq!(backup(&data, &copy), Err(exists));
+    drop(running);
+
+    backup(&data, &copy).unwrap();
+    assert!(!left[1].exists() && !left[2].exists());
+    assert_eq!(fs::metadata(&copy).unwrap().permissions().mode() & 0o777, 0o600);
+    restore(&copy, &home.path().join("new")).unwrap();
+    // Only an empty file is ever replaced.
+    fs::write(&copy, b"x").unwrap();
+    assert!(matches!(backup(&data, &copy), Err(StoreError::Exists(_))));
+    assert_eq!(fs::read(&copy).unwrap(), b"x");
+}
+
+#[tokio::test]
 async fn a_bad_backup_is_not_restored() {
     let home = tempfile::tempdir().unwrap();
     let (data, copy, new) =

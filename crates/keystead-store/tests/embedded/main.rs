@@ -218,12 +218,70 @@ async fn damage_anywhere_never_panics() {
 }
 
 #[tokio::test]
+async fn a_log_with_acknowledged_commits_behind_damage_is_refused_and_left_alone() {
+    let home = tempfile::tempdir().unwrap();
+    let (data, crashed) = (home.path().join("data"), home.path().join("crashed"));
+    let store = create(&data);
+    for number in 0..20 {
+        store.commit(vec![], vec![put(&format!("{number}"), &noise(number, 500))]).await.unwrap();
+    }
+    // As after a kill: nothing has moved the log into the main file.
+    fs::create_dir(&crashed).unwrap();
+    for (name, bytes) in files(&data).into_iter().filter(|(name, _)| !name.ends_with("-shm")) {
+        fs::write(crashed.join(name), bytes).unwrap();
+    }
+    let log = crashed.join("keystead.db-wal");
+    let whole = fs::read(&log).unwrap();
+    for at in [17, 40, whole.len() / 2] {
+        let mut damaged = whole.clone();
+        damaged[at] ^= 1;
+        fs::write(&log, damaged).unwrap();
+        let before = files(&crashed);
+        let refused = reopen(&crashed).map(|_| ()).unwrap_err();
+        assert!(matches!(&refused, StoreError::Corrupt(text) if text.contains("log")), "{refused}");
+        assert_eq!(files(&crashed), before);
+    }
+    fs::write(&log, whole).unwrap();
+    assert_eq!(content(&reopen(&crashed).unwrap()).await.len(), 20);
+}
+
+#[tokio::test]
 async fn a_log_without_its_main_file_is_kept() {
     let home = tempfile::tempdir().unwrap();
     fs::write(home.path().join("keystead.db-wal"), b"the latest commits").unwrap();
     let refused = open(home.path(), OpenOptions { create: true, ..Default::default() }).err();
     assert!(matches!(refused, Some(StoreError::Corrupt(_))), "{refused:?}");
     assert_eq!(fs::read(home.path().join("keystead.db-wal")).unwrap(), b"the latest commits");
+}
+
+#[tokio::test]
+async fn a_store_whose_files_were_taken_away_acknowledges_nothing() {
+    for name in ["keystead.db", "keystead.db-wal", "lock", ""] {
+        let home = tempfile::tempdir().unwrap();
+        let data = home.path().join("data");
+        let store = create(&data);
+        store.commit(vec![], vec![put("before", b"1")]).await.unwrap();
+        let (file, away) = (data.join(name), home.path().join("away"));
+        fs::rename(&file, &away).unwrap();
+        for replaced in [false, true] {
+            if replaced && !name.is_empty() {
+                fs::copy(&away, &file).unwrap();
+            }
+            let refused = store.commit(vec![], vec![put("during", b"1")]).await.unwrap_err();
+            assert!(refused.to_string().contains("moved, removed or replaced"), "{refused}");
+            assert!(!store.health().writable);
+            assert!(store.read(b"before").await.unwrap().is_some(), "{name}");
+        }
+        if !name.is_empty() {
+            fs::remove_file(&file).unwrap();
+        }
+        fs::rename(&away, &file).unwrap();
+        store.commit(vec![], vec![put("after", b"1")]).await.unwrap();
+        assert!(store.health().writable);
+        drop(store);
+        let store = reopen(&data).unwrap();
+        assert_eq!(content(&store).await.len(), 2, "{name}");
+    }
 }
 
 #[tokio::test]
