@@ -112,7 +112,6 @@ impl Operation for ListKeyRotations {
                 .and_then(|imported| imported.description.clone()),
             rotation_date: entry.rotated.as_ref().map(|r| Timestamp::from_millis(r.date)),
             rotation_type: entry.rotated.as_ref().map(|r| r.kind),
-            ..RotationsListEntry::default()
         };
         Ok(ListKeyRotationsResponse {
             rotations: Some(found.into_iter().map(entry).collect()),
