@@ -11,7 +11,8 @@ use std::sync::{PoisonError, RwLock};
 
 use keystead_crypto::{
     Argon2Cost, DomainKeys, MaterialContext, RecordKey, RootCheckError, RootKey, RootKeyError,
-    Secret, SymmetricMaterial, UnwrapError, root_check_value, verify_root_check_value,
+    Secret, SymmetricMaterial, UnwrapError, root_check_value, secret_material_id,
+    verify_root_check_value,
 };
 use keystead_model::{KeyId, KeyMaterialId};
 use keystead_store::{Guard, KeyRange, Revision, Store, StoreError, Versioned, Write};
@@ -247,7 +248,14 @@ impl Keyring {
         wrapped: &[u8],
     ) -> Result<Secret, UnwrapError> {
         let key_id = record.id.to_string();
-        self.domain().unwrap_secret(&context(record, &key_id, &id), wrapped)
+        let secret = self.domain().unwrap_secret(&context(record, &key_id, &id), wrapped)?;
+        // As with symmetric material: what was wrapped must be what the id says.
+        let found = secret_material_id(secret.expose(), &key_id, record.spec.as_str())?;
+        if Secret::from_slice(&found).ct_eq(id.as_bytes()) {
+            Ok(secret)
+        } else {
+            Err(UnwrapError::Authentication)
+        }
     }
 
     /// Unwraps one material of a key.

@@ -120,7 +120,7 @@ impl DomainKeys {
 mod tests {
     use super::*;
     use crate::hierarchy::wrapped_epoch;
-    use crate::material::SymmetricMaterial;
+    use crate::material::{SymmetricMaterial, secret_material_id};
 
     const ID: [u8; 32] = [5; 32];
     const CONTEXT: MaterialContext<'_> = MaterialContext {
@@ -179,9 +179,11 @@ mod tests {
         let material = SymmetricMaterial::from_slice(&[3; 32]).unwrap();
         let record = keys.wrap_material(&CONTEXT, &material).unwrap();
         assert!(keys.unwrap_secret(&CONTEXT, &record).unwrap().ct_eq(&[3; 32]));
-        let record = keys.wrap_secret(&CONTEXT, &[4; 32]).unwrap();
+        let id = secret_material_id(&[4; 32], CONTEXT.key_id, CONTEXT.spec).unwrap();
+        let own = MaterialContext { material_id: &id, ..CONTEXT };
+        let record = keys.wrap_secret(&own, &[4; 32]).unwrap();
         assert_eq!(record.len(), 81);
-        assert_eq!(keys.unwrap_material(&CONTEXT, &record).unwrap().expose(), &[4; 32]);
+        assert_eq!(keys.unwrap_material(&own, &record).unwrap().expose(), &[4; 32]);
         let longer = keys.wrap_secret(&CONTEXT, &[4; 33]).unwrap();
         let error = keys.unwrap_material(&CONTEXT, &longer).map(|_| ());
         assert_eq!(error, Err(UnwrapError::Format(None)));
