@@ -8,7 +8,7 @@ use serde_json::Map;
 
 use crate::caller::Caller;
 use crate::error::{Error, Result};
-use crate::multi_region::{first_state, must_be_primary, shared};
+use crate::multi_region::{first_state, shared};
 use crate::operation::{Facts, Operation, Primary};
 use crate::proofs::Usable;
 use crate::records::{self, KeyRecord, PolicyRecord, ReferenceRecord};
@@ -41,7 +41,6 @@ impl Operation for ReplicateKey {
         key: Usable<Primary>,
         input: &Self::Input,
     ) -> Result<Self::Output> {
-        must_be_primary(&key.0)?;
         let primary = &key.0.record;
         let region = target(&input.replica_region, caller)?;
         let (account, id) = (primary.account, primary.id);

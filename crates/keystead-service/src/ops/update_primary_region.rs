@@ -5,7 +5,6 @@ use keystead_model::{Empty, OperationName, UpdatePrimaryRegionRequest, key_arn};
 use super::replicate_key::target;
 use crate::caller::Caller;
 use crate::error::{Error, Result};
-use crate::multi_region::must_be_primary;
 use crate::operation::{Facts, Operation, Primary};
 use crate::paths;
 use crate::proofs::Usable;
@@ -33,7 +32,6 @@ impl Operation for UpdatePrimaryRegion {
         key: Usable<Primary>,
         input: &Self::Input,
     ) -> Result<Empty> {
-        must_be_primary(&key.0)?;
         let region = target(&input.primary_region, caller)?;
         let mut old = key.0.record.clone();
         let arn = key_arn(&region, old.account, old.id);
