@@ -54,6 +54,14 @@ impl Answerer for Service {
 /// Held by everything a shutdown has to wait for.
 pub(crate) type Alive = mpsc::Sender<std::convert::Infallible>;
 
+/// The other end of a connection.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Peer {
+    pub(crate) address: IpAddr,
+    /// Whether the connection is under TLS.
+    pub(crate) secure: bool,
+}
+
 /// What all requests of a listener share.
 pub(crate) struct Front<A> {
     pub(crate) answerer: Arc<A>,
@@ -69,7 +77,7 @@ impl<A: Answerer> Front<A> {
     pub(crate) async fn handle(
         &self,
         request: Request<Incoming>,
-        source: IpAddr,
+        peer: Peer,
         in_flight: InFlight,
     ) -> Response<ReplyBody> {
         let response = match (request.method(), request.uri().path()) {
@@ -78,14 +86,14 @@ impl<A: Answerer> Front<A> {
             (&Method::POST, _) if request.headers().contains_key(ORIGIN) => {
                 self.refuse(Refusal::WebPage, request)
             }
-            (&Method::POST, "/") => self.call(request, source).await,
+            (&Method::POST, "/") => self.call(request, peer).await,
             (&Method::GET, "/healthz") => reply::healthy(),
             _ => self.refuse(Refusal::NoSuchRoute, request),
         };
         response.map(|body| body.ends(in_flight))
     }
 
-    async fn call(&self, mut request: Request<Incoming>, source: IpAddr) -> Response<ReplyBody> {
+    async fn call(&self, mut request: Request<Incoming>, peer: Peer) -> Response<ReplyBody> {
         let limit = self.limits.request_body_bytes as usize;
         let reading = body::collect(request.body_mut(), limit, &self.body_room);
         let body = match timeout(self.limits.body_timeout(), reading).await {
@@ -105,7 +113,7 @@ impl<A: Answerer> Front<A> {
             self.alive.clone(),
             parts.headers,
             body,
-            source,
+            peer,
             id,
         );
         let Call { answer, .. } = Finish::new(Box::pin(call), outlives_client).await;
@@ -156,7 +164,7 @@ impl Call {
         alive: Alive,
         headers: HeaderMap,
         body: RequestBody,
-        source: IpAddr,
+        peer: Peer,
         id: [u8; 16],
     ) -> Self {
         // A guard, since a call may be dropped with its client.
@@ -165,8 +173,9 @@ impl Call {
         let raw = RawRequest {
             headers: &headers,
             body: body.as_ref(),
-            source,
+            source: peer.address,
             request_id: RequestId(id),
+            secure: peer.secure,
         };
         // State shared between requests lives in the store, whose commits are atomic, and in caches that
         // its change feed invalidates: neither is torn by unwinding.

@@ -18,7 +18,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_rustls::TlsAcceptor;
 
 use crate::body::Room;
-use crate::http::{Answerer, Front};
+use crate::http::{Answerer, Front, Peer};
 use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::pulse::{Pulse, Watched};
@@ -140,14 +140,14 @@ impl<A: Answerer> Connection<A> {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "cannot set TCP_NODELAY");
         }
-        let Some(tls) = tls else { return self.drive(stream).await };
+        let Some(tls) = tls else { return self.drive(stream, false).await };
         let patience = self.front.limits.header_timeout();
         let handshake = tokio::select! {
             handshake = timeout(patience, tls.accept(stream)) => handshake,
             _ = self.stop.wait_for(|stop| *stop) => return,
         };
         match handshake {
-            Ok(Ok(stream)) => self.drive(stream).await,
+            Ok(Ok(stream)) => self.drive(stream, true).await,
             Ok(Err(error)) => {
                 self.front.metrics.handshake_failures.inc();
                 tracing::debug!(peer = %self.peer, %error, "TLS handshake failed");
@@ -161,15 +161,15 @@ impl<A: Answerer> Connection<A> {
 
     /// Polls the connection, and beside it the two things that end it from our side: the shutdown, and
     /// the deadline of its [`Pulse`].
-    async fn drive<T: AsyncRead + AsyncWrite + Unpin + 'static>(mut self, stream: T) {
+    async fn drive<T: AsyncRead + AsyncWrite + Unpin + 'static>(mut self, stream: T, secure: bool) {
         let pulse = Pulse::new(&self.front.limits);
         let recheck = self.front.limits.header_timeout();
         let service = {
-            let (front, pulse, source) =
-                (Arc::clone(&self.front), Arc::clone(&pulse), self.peer.ip());
+            let (front, pulse) = (Arc::clone(&self.front), Arc::clone(&pulse));
+            let peer = Peer { address: self.peer.ip(), secure };
             service_fn(move |request: http::Request<hyper::body::Incoming>| {
                 let (front, in_flight) = (Arc::clone(&front), pulse.begin(request.version()));
-                async move { Ok::<_, Infallible>(front.handle(request, source, in_flight).await) }
+                async move { Ok::<_, Infallible>(front.handle(request, peer, in_flight).await) }
             })
         };
         let stream = TokioIo::new(Watched { stream, pulse: Arc::clone(&pulse) });

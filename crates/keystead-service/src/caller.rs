@@ -1,16 +1,21 @@
 //! Who calls: the proof that step 2 of the road was taken.
 
-use http::HeaderMap;
-use keystead_model::{AccountId, Region, root_arn};
+use std::sync::Arc;
+
+use keystead_model::{AccountId, Region};
 use keystead_sigv4::{Authorization, TERMINATOR};
 
+use crate::authorization::Connection;
 use crate::error::{Error, Result};
+use crate::principal::Principal;
+use crate::service::RawRequest;
 
 /// An authenticated caller. Made only by [`Caller::authenticate`].
 #[derive(Debug, Clone)]
 pub(crate) struct Caller {
-    account: AccountId,
+    principal: Arc<Principal>,
     region: Region,
+    connection: Connection,
 }
 
 /// The account of access keys that name none.
@@ -23,9 +28,9 @@ impl Caller {
     /// # Errors
     /// MissingAuthenticationTokenException, IncompleteSignatureException or
     /// InvalidSignatureException (behaviour.md 5.4).
-    pub(crate) fn authenticate(headers: &HeaderMap) -> Result<Self> {
+    pub(crate) fn authenticate(raw: &RawRequest<'_>) -> Result<Self> {
         let authorization =
-            Authorization::from_headers(headers).map_err(|error| Error::unsigned(&error))?;
+            Authorization::from_headers(raw.headers).map_err(|error| Error::unsigned(&error))?;
         let scope_region = authorization.region;
         let region =
             scope_region.parse::<Region>().map_err(|_| Error::scope_region(scope_region))?;
@@ -40,21 +45,27 @@ impl Caller {
             .parse::<AccountId>()
             .or_else(|_| NOBODY.parse())
             .map_err(|_| Error::internal("the account of nameless callers"))?;
-        Ok(Self { account, region })
+        let principal = Arc::new(Principal::root(&region, account));
+        Ok(Self { principal, region, connection: Connection::of(raw) })
     }
 
     /// The account whose principal calls.
     pub(crate) fn account(&self) -> AccountId {
-        self.account
+        self.principal.account
+    }
+
+    /// How the request came.
+    pub(crate) fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    /// Who calls.
+    pub(crate) fn principal(&self) -> &Principal {
+        &self.principal
     }
 
     /// The Region the request was signed for, hence the world it acts in.
     pub(crate) fn region(&self) -> &Region {
         &self.region
-    }
-
-    /// The principal as error texts and policies name it.
-    pub(crate) fn arn(&self) -> String {
-        root_arn(self.region.partition(), self.account)
     }
 }

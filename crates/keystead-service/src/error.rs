@@ -8,6 +8,8 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use keystead_policy::Layer;
+
 /// Whose fault an error is; decides the HTTP status class.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
@@ -54,6 +56,11 @@ impl Error {
     /// Whether the request lost a race for a record and may be travelled again.
     pub(crate) fn is_conflict(&self) -> bool {
         self.conflict
+    }
+
+    /// Whether what was named does not exist.
+    pub(crate) fn is_not_found(&self) -> bool {
+        self.name == "NotFoundException"
     }
 
     fn client(name: &'static str, message: impl Into<Cow<'static, str>>) -> Self {
@@ -235,6 +242,34 @@ impl Error {
     }
 
     // ---- authorization (behaviour.md 5.5) ----
+
+    /// What no policy allows, or one forbids. Which text is documented; `layer` is the one that
+    /// decided.
+    pub(crate) fn denied(
+        caller: &str,
+        action: &str,
+        resource: Option<&str>,
+        layer: Layer,
+        explicit: bool,
+    ) -> Self {
+        let on = resource.map(|arn| format!(" on resource: {arn}")).unwrap_or_default();
+        let (article, policy) = match layer {
+            Layer::Guardrail => ("a", "service control policy"),
+            Layer::Resource | Layer::Grant => ("a", "resource-based policy"),
+            Layer::Boundary => ("a", "permissions boundary"),
+            Layer::Session => ("a", "session policy"),
+            Layer::Identity => ("an", "identity-based policy"),
+        };
+        let why = if explicit || layer == Layer::Guardrail {
+            format!("with an explicit deny in {article} {policy}")
+        } else {
+            format!("because no {policy} allows the {action} action")
+        };
+        Self::client(
+            "AccessDeniedException",
+            format!("User: {caller} is not authorized to perform: {action}{on} {why}"),
+        )
+    }
 
     /// A key or alias of another account: denied and absent look alike.
     pub(crate) fn denied_across_accounts(caller: &str, action: &str) -> Self {

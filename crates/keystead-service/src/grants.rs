@@ -26,8 +26,8 @@ pub(crate) const MAXIMUM: u32 = 50_000;
 const PAIRS: usize = 8;
 const CHARACTERS: usize = 384;
 
-/// How many grants are deleted in one commit; each has up to three records.
-const AT_ONCE: usize = 40;
+/// How many grants are deleted in one commit; each has up to four records.
+const AT_ONCE: usize = 30;
 
 /// Where a grant is: its key and its id.
 #[derive(Debug, Clone, PartialEq)]
@@ -53,6 +53,11 @@ impl GrantPlace {
 
     pub(crate) fn key_arn(&self) -> String {
         key_arn(&self.region, self.account, self.key)
+    }
+
+    /// The place of the grant at a path.
+    pub(crate) fn of_path(path: &[u8]) -> Option<Self> {
+        Self::parse(std::str::from_utf8(path.strip_prefix(paths::GRANTS)?).ok()?)
     }
 
     fn text(&self) -> String {
@@ -252,6 +257,7 @@ impl Service {
     fn forget_grant(&self, draft: &mut Draft, grant: &Grant) -> Result<()> {
         let GrantPlace { account, region, key, id } = &grant.place;
         draft.delete(grant.place.path());
+        draft.delete(paths::grantee(*account, region, *key, &grant.record.grantee, id));
         if let Some(retiring) = &grant.record.retiring {
             draft.delete(paths::retirable(region, retiring, *account, *key, id));
         }

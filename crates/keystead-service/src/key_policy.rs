@@ -2,8 +2,11 @@
 
 use keystead_policy::{KeyPolicyError, Policy, default_key_policy};
 
+use crate::authorization::could_put_policy;
 use crate::caller::Caller;
 use crate::error::{Error, Result};
+use crate::records::KeyRecord;
+use crate::service::Service;
 
 /// The quota of a key policy, bytes.
 const MAXIMUM: usize = 32_768;
@@ -42,13 +45,17 @@ pub(crate) fn check(text: &str, caller: &Caller) -> Result<()> {
     Ok(())
 }
 
-/// The lockout safety check: the caller must be able to replace the policy of the key `arn` later.
+/// The lockout safety check: the caller must be able to replace the policy of the key later.
 ///
 /// # Errors
 /// MalformedPolicyDocumentException.
-pub(crate) fn check_lockout(text: &str, caller: &Caller, arn: &str) -> Result<()> {
-    let (principal, account) = (caller.arn(), caller.account());
-    if parse(text)?.allows_root_or_principal_put_policy(&principal, account.as_str(), arn) {
+pub(crate) fn check_lockout(
+    service: &Service,
+    caller: &Caller,
+    text: &str,
+    record: &KeyRecord,
+) -> Result<()> {
+    if could_put_policy(service, caller, &parse(text)?, record) {
         return Ok(());
     }
     Err(Error::malformed_policy(

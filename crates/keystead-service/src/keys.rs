@@ -9,13 +9,16 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use keystead_crypto::{Secret, SymmetricMaterial};
 use keystead_model::{AccountId, KeyId, KeyMaterialId, Region, key_arn};
+use keystead_policy::Policy;
 use keystead_store::{Revision, Store, Watch};
 use quick_cache::sync::Cache;
 
 use crate::error::{Error, Result};
 use crate::keyring::Keyring;
 use crate::paths::{self, Path};
-use crate::records::{self, AliasRecord, KeyRecord, MaterialEntry, ReferenceRecord};
+use crate::records::{
+    self, AliasRecord, GrantRecord, KeyRecord, MaterialEntry, PolicyRecord, ReferenceRecord,
+};
 use crate::state::State;
 
 /// Buckets of the generation counters; a power of two.
@@ -33,6 +36,33 @@ pub(crate) struct KeyEntry {
     materials: Box<[OnceLock<Arc<SymmetricMaterial>>]>,
     /// The wrapped material of an asymmetric or HMAC key.
     wrapped: OnceLock<Vec<u8>>,
+    /// Its key policy, read.
+    policy: OnceLock<Arc<Policy>>,
+    /// The grants of those who came lately.
+    pub(crate) grants: Grantees,
+}
+
+/// The grants of a key by grantee, of a few grantees.
+#[derive(Debug, Default)]
+pub(crate) struct Grantees(Mutex<Vec<(String, Arc<[GrantRecord]>)>>);
+
+/// How many grantees of a key are remembered.
+const GRANTEES: usize = 16;
+
+impl Grantees {
+    pub(crate) fn find(&self, grantee: &str) -> Option<Arc<[GrantRecord]>> {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.iter().find(|(name, _)| name == grantee).map(|(_, grants)| Arc::clone(grants))
+    }
+
+    pub(crate) fn keep(&self, grantee: &str, grants: &Arc<[GrantRecord]>) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.retain(|(name, _)| name != grantee);
+        if known.len() == GRANTEES {
+            known.remove(0);
+        }
+        known.push((grantee.to_owned(), Arc::clone(grants)));
+    }
 }
 
 impl KeyEntry {
@@ -127,6 +157,8 @@ impl Keys {
             record,
             revision: found.revision,
             wrapped: OnceLock::new(),
+            policy: OnceLock::new(),
+            grants: Grantees::default(),
         }))
     }
 
@@ -155,6 +187,25 @@ impl Keys {
             self.aliases.insert(path, record.target);
         }
         Ok(Some(record.target))
+    }
+
+    /// A key's policy.
+    ///
+    /// # Errors
+    /// KMSInternalException if it is missing, damaged or cannot be read: then nobody may anything.
+    pub(crate) async fn policy(&self, keyring: &Keyring, entry: &KeyEntry) -> Result<Arc<Policy>> {
+        if let Some(policy) = entry.policy.get() {
+            return Ok(Arc::clone(policy));
+        }
+        let record = &entry.record;
+        let path = paths::policy(record.account, &record.region, record.id);
+        let found = self.store.read(&path).await?;
+        let found = found.ok_or_else(|| Error::internal("a key without a policy"))?;
+        let text: PolicyRecord =
+            records::decode(keyring.record_key(), &path, &found.value).map_err(Error::internal)?;
+        let policy = Policy::parse(&text.text)
+            .map_err(|_| Error::internal("a key policy that cannot be read"))?;
+        Ok(Arc::clone(entry.policy.get_or_init(|| Arc::new(policy))))
     }
 
     /// One material of a key, unwrapped.
@@ -236,7 +287,8 @@ impl Keys {
         let Ok(text) = std::str::from_utf8(path) else { return };
         let mut parts = text.split('/');
         match parts.next() {
-            Some("key") => {
+            // The policy is kept with the key; what changes a grant changes its key's record.
+            Some("key" | "policy") => {
                 let (region, key) = (parts.nth(1), parts.next());
                 if let (Some(Ok(region)), Some(Ok(key))) =
                     (region.map(str::parse), key.map(str::parse))

@@ -10,6 +10,7 @@
 
 mod aliases;
 mod asymmetric;
+mod authorization;
 mod caller;
 mod clock;
 mod error;
@@ -23,6 +24,7 @@ mod multi_region;
 mod operation;
 mod ops;
 mod pagination;
+mod principal;
 mod proofs;
 mod resolve;
 mod road;

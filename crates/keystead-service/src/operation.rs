@@ -5,10 +5,12 @@ use std::future::Future;
 use std::sync::Arc;
 
 use keystead_crypto::BlobHeader;
-use keystead_model::{AliasName, Input, OperationName, Output};
+use keystead_model::{AliasName, Input, OperationName, Output, Region};
 
+use crate::authorization::{ConditionKeys, Wish};
 use crate::caller::Caller;
 use crate::error::Result;
+use crate::grants::Grant;
 use crate::keys::KeyEntry;
 use crate::proofs::Usable;
 use crate::service::Service;
@@ -16,7 +18,7 @@ use crate::service::Service;
 /// An operation of the API.
 pub(crate) trait Operation: 'static {
     /// The request, decoded and checked against every constraint of the model.
-    type Input: Input + Send + Sync;
+    type Input: Input + ConditionKeys + Send + Sync;
     /// The response.
     type Output: Output + Send;
     /// What the request acts on, resolved: [`Nothing`], [`Key`], [`Sealed`], …
@@ -36,6 +38,17 @@ pub(crate) trait Operation: 'static {
         caller: &Caller,
         input: &Self::Input,
     ) -> impl Future<Output = Result<Self::Target>> + Send;
+
+    /// The text by which the request names the key that the permission on `action` is about.
+    fn key_id<'a>(input: &'a Self::Input, _action: &str) -> Option<&'a str> {
+        input.key_id()
+    }
+
+    /// What the grants of a key are asked for. An operation whose encryption context is not its
+    /// `EncryptionContext` says so.
+    fn wish<'a>(input: &'a Self::Input, _action: &str) -> Wish<'a> {
+        Wish::Use(input.encryption_context())
+    }
 
     /// What must hold between a usable key and the parameters: algorithm, spec, sizes.
     fn fits(_target: &Usable<Self::Target>, _input: &Self::Input) -> Result<()> {
@@ -70,6 +83,8 @@ pub(crate) struct Facts {
     pub(crate) forms: Forms,
     /// Which keys can be used with it.
     pub(crate) need: Need,
+    /// Whether it can be used on keys of other accounts.
+    pub(crate) crosses_accounts: bool,
 }
 
 /// The forms of `KeyId` (behaviour.md 1.2).
@@ -101,7 +116,7 @@ pub(crate) enum Need {
 impl Facts {
     /// A management operation on a key id or key ARN, or on no key.
     pub(crate) const fn management(name: OperationName) -> Self {
-        Self { name, forms: Forms::KeyOnly, need: Need::Nothing }
+        Self { name, forms: Forms::KeyOnly, need: Need::Nothing, crosses_accounts: false }
     }
 
     /// The same, on any form of key identifier.
@@ -109,9 +124,14 @@ impl Facts {
         Self { forms: Forms::Any, ..self }
     }
 
+    /// The same, also on keys of other accounts.
+    pub(crate) const fn across_accounts(self) -> Self {
+        Self { crosses_accounts: true, ..self }
+    }
+
     /// A cryptographic operation.
     pub(crate) const fn cryptographic(name: OperationName, need: Need) -> Self {
-        Self { name, forms: Forms::Any, need }
+        Self { name, forms: Forms::Any, need, crosses_accounts: true }
     }
 }
 
@@ -123,6 +143,23 @@ pub(crate) struct Demand<'t> {
     pub(crate) resource: Option<Resource<'t>>,
     /// Whether the key's state and usage count. Not for the present target of an alias, say.
     pub(crate) used: bool,
+    /// Whether only a ciphertext names the key: then a refusal tells nothing of it.
+    pub(crate) unnamed: bool,
+    /// The Region acted in, where it is not the caller's.
+    pub(crate) region: Option<&'t Region>,
+}
+
+impl<'t> Demand<'t> {
+    /// A permission on a key whose state and usage count.
+    pub(crate) fn on_key(action: &'static str, key: &'t Arc<KeyEntry>) -> Self {
+        let resource = Some(Resource::Key(key));
+        Self { action, resource, used: true, unnamed: false, region: None }
+    }
+
+    /// A permission on something that is no key, or on nothing.
+    pub(crate) fn elsewhere(action: &'static str, resource: Option<Resource<'t>>) -> Self {
+        Self { action, resource, used: false, unnamed: false, region: None }
+    }
 }
 
 /// Something a permission can be needed on.
@@ -130,13 +167,25 @@ pub(crate) enum Resource<'t> {
     /// A key.
     Key(&'t Arc<KeyEntry>),
     /// An alias, which is always of the caller's account.
-    Alias,
+    Alias(&'t AliasName),
+    /// A principal, by its ARN.
+    Principal(&'t str),
+    /// A grant to be retired, and its key.
+    Grant { key: &'t Arc<KeyEntry>, grant: &'t Grant },
 }
+
+/// The permissions that a request needs, in the order they are asked for.
+pub(crate) type Demands<'t> = [Option<Demand<'t>>; 4];
 
 /// What a request acts on.
 pub(crate) trait Target: Send + Sync {
-    /// The permissions needed, in the order they are asked for; at most three.
-    fn demands(&self, facts: &Facts) -> [Option<Demand<'_>>; 3];
+    /// The permissions needed.
+    fn demands(&self, facts: &Facts) -> Demands<'_>;
+
+    /// Whether source and destination are one key, where there are two.
+    fn same_key(&self) -> Option<bool> {
+        None
+    }
 
     /// A contradiction between what the request names and what it carries, told after
     /// authorization and before key state (step 8 of behaviour.md 5.6).
@@ -145,16 +194,12 @@ pub(crate) trait Target: Send + Sync {
     }
 }
 
-fn on_key<'t>(action: &'static str, key: &'t Arc<KeyEntry>) -> Option<Demand<'t>> {
-    Some(Demand { action, resource: Some(Resource::Key(key)), used: true })
-}
-
 /// An operation on no key.
 pub(crate) struct Nothing;
 
 impl Target for Nothing {
-    fn demands(&self, facts: &Facts) -> [Option<Demand<'_>>; 3] {
-        [Some(Demand { action: facts.name.as_str(), resource: None, used: false }), None, None]
+    fn demands(&self, facts: &Facts) -> Demands<'_> {
+        [Some(Demand::elsewhere(facts.name.as_str(), None)), None, None, None]
     }
 }
 
@@ -162,22 +207,77 @@ impl Target for Nothing {
 pub(crate) struct Key(pub(crate) Arc<KeyEntry>);
 
 impl Target for Key {
-    fn demands(&self, facts: &Facts) -> [Option<Demand<'_>>; 3] {
-        [on_key(facts.name.as_str(), &self.0), None, None]
+    fn demands(&self, facts: &Facts) -> Demands<'_> {
+        [Some(Demand::on_key(facts.name.as_str(), &self.0)), None, None, None]
     }
 }
 
-/// A key that must be a multi-Region primary key.
-pub(crate) struct Primary(pub(crate) Arc<KeyEntry>);
+/// A multi-Region primary key and, where it is there, the related key that is to succeed it.
+pub(crate) struct Succeeded {
+    pub(crate) primary: Arc<KeyEntry>,
+    pub(crate) successor: Option<Arc<KeyEntry>>,
+}
 
-impl Target for Primary {
-    fn demands(&self, facts: &Facts) -> [Option<Demand<'_>>; 3] {
-        [on_key(facts.name.as_str(), &self.0), None, None]
+impl Target for Succeeded {
+    fn demands(&self, facts: &Facts) -> Demands<'_> {
+        let action = facts.name.as_str();
+        // The state of the successor is looked at by the operation, which knows both.
+        let successor = self.successor.as_ref().map(|key| Demand {
+            used: false,
+            region: Some(&key.record.region),
+            ..Demand::on_key(action, key)
+        });
+        [Some(Demand::on_key(action, &self.primary)), successor, None, None]
     }
 
     /// Told before the key's state: recorded of a replica that was still being made.
     fn contradiction(&self) -> Result<()> {
-        crate::multi_region::must_be_primary(&self.0)
+        crate::multi_region::must_be_primary(&self.primary)
+    }
+}
+
+/// A key yet to be made, with what comes along with it.
+pub(crate) struct New {
+    pub(crate) tags: bool,
+    pub(crate) policy: bool,
+}
+
+impl New {
+    /// The permissions to make it; keys that do not exist yet are no resource.
+    fn demands_in<'t>(&self, region: Option<&'t Region>) -> [Option<Demand<'t>>; 3] {
+        let needed = |action| Demand { region, ..Demand::elsewhere(action, None) };
+        [
+            Some(needed("CreateKey")),
+            self.tags.then(|| needed("TagResource")),
+            self.policy.then(|| needed("PutKeyPolicy")),
+        ]
+    }
+}
+
+impl Target for New {
+    fn demands(&self, _: &Facts) -> Demands<'_> {
+        let [key, tags, policy] = self.demands_in(None);
+        [key, tags, policy, None]
+    }
+}
+
+/// A multi-Region primary key and the related key that is to be made of it.
+pub(crate) struct Replicated {
+    pub(crate) primary: Arc<KeyEntry>,
+    /// Where; `None`: the request names no Region, which is told later.
+    pub(crate) region: Option<Region>,
+    pub(crate) replica: New,
+}
+
+impl Target for Replicated {
+    fn demands(&self, facts: &Facts) -> Demands<'_> {
+        let [key, tags, policy] = self.replica.demands_in(self.region.as_ref());
+        [Some(Demand::on_key(facts.name.as_str(), &self.primary)), key, tags, policy]
+    }
+
+    /// Told before the key's state: recorded of a replica that was still being made.
+    fn contradiction(&self) -> Result<()> {
+        crate::multi_region::must_be_primary(&self.primary)
     }
 }
 
@@ -185,11 +285,9 @@ impl Target for Primary {
 pub(crate) struct OptionalKey(pub(crate) Option<Arc<KeyEntry>>);
 
 impl Target for OptionalKey {
-    fn demands(&self, facts: &Facts) -> [Option<Demand<'_>>; 3] {
-        match &self.0 {
-            Some(key) => [on_key(facts.name.as_str(), key), None, None],
-            None => Nothing.demands(facts),
-        }
+    fn demands(&self, facts: &Facts) -> Demands<'_> {
+        // The key is a filter: no permission on it is needed.
+        Nothing.demands(facts)
     }
 }
 
@@ -199,9 +297,15 @@ pub(crate) struct Sealed {
     pub(crate) key: Arc<KeyEntry>,
     /// The header of the ciphertext. `None`: it is none of ours, or is not to be looked at.
     pub(crate) header: Option<BlobHeader>,
+    /// Whether the request names the key itself.
+    pub(crate) named: bool,
 }
 
 impl Sealed {
+    fn demand(&self, action: &'static str) -> Demand<'_> {
+        Demand { unnamed: !self.named, ..Demand::on_key(action, &self.key) }
+    }
+
     fn is_of_another_key(&self) -> bool {
         let id = self.key.record.id;
         self.key.record.is_symmetric()
@@ -214,8 +318,8 @@ impl Sealed {
 }
 
 impl Target for Sealed {
-    fn demands(&self, facts: &Facts) -> [Option<Demand<'_>>; 3] {
-        [on_key(facts.name.as_str(), &self.key), None, None]
+    fn demands(&self, facts: &Facts) -> Demands<'_> {
+        [Some(self.demand(facts.name.as_str())), None, None, None]
     }
 
     fn contradiction(&self) -> Result<()> {
@@ -233,8 +337,13 @@ pub(crate) struct ReSealed {
 }
 
 impl Target for ReSealed {
-    fn demands(&self, _: &Facts) -> [Option<Demand<'_>>; 3] {
-        [on_key("ReEncryptFrom", &self.source.key), on_key("ReEncryptTo", &self.destination), None]
+    fn demands(&self, _: &Facts) -> Demands<'_> {
+        let to = Demand::on_key("ReEncryptTo", &self.destination);
+        [Some(self.source.demand("ReEncryptFrom")), Some(to), None, None]
+    }
+
+    fn same_key(&self) -> Option<bool> {
+        Some(self.source.key.arn == self.destination.arn)
     }
 
     fn contradiction(&self) -> Result<()> {
@@ -252,14 +361,14 @@ pub(crate) struct Aliased {
 }
 
 impl Target for Aliased {
-    fn demands(&self, facts: &Facts) -> [Option<Demand<'_>>; 3] {
+    fn demands(&self, facts: &Facts) -> Demands<'_> {
         let action = facts.name.as_str();
-        let alias = Demand { action, resource: Some(Resource::Alias), used: false };
-        let present = self.present.as_ref().and_then(|key| on_key(action, key));
+        let present = self.present.as_ref().map(|key| Demand::on_key(action, key));
         [
-            Some(alias),
+            Some(Demand::elsewhere(action, Some(Resource::Alias(&self.name)))),
             present.map(|demand| Demand { used: false, ..demand }),
-            self.target.as_ref().and_then(|key| on_key(action, key)),
+            self.target.as_ref().map(|key| Demand::on_key(action, key)),
+            None,
         ]
     }
 }

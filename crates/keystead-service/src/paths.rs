@@ -14,6 +14,7 @@
 //! | `due/<milliseconds, 16 hex digits>/<account>/<region>/<key id>` | a deletion or a rotation to carry out |
 //! | `grant/<account>/<region>/<key id>/<grant id>` | a grant |
 //! | `retirable/<region>/<principal>\|<account>/<key id>/<grant id>` | the same, by retiring principal |
+//! | `grantee/<account>/<region>/<key id>/<principal>\|<grant id>` | the same, by grantee |
 //! | `grant-name/<account>/<region>/<key id>/<fingerprint>` | the id of the grant with this name and these properties |
 //! | `grave/<account>/<key id>/<Region or material>` | key material that must still be erased |
 //!
@@ -29,6 +30,9 @@ pub(crate) const RECORD_KEY: &[u8] = b"meta/record-key";
 pub(crate) const DOMAINS: &[u8] = b"meta/domain/";
 pub(crate) const MATERIALS: &[u8] = b"material/";
 pub(crate) const DUE: &[u8] = b"due/";
+pub(crate) const GRANTS: &[u8] = b"grant/";
+/// Stands once every grant is found by its grantee.
+pub(crate) const GRANTEES: &[u8] = b"meta/grantees";
 pub(crate) const GRAVES: &[u8] = b"grave/";
 
 pub(crate) fn domain(epoch: u32) -> Path {
@@ -113,6 +117,26 @@ pub(crate) fn retirable(
 
 pub(crate) fn retirables(region: &Region, principal: &str) -> Path {
     format!("retirable/{region}/{principal}|").into_bytes()
+}
+
+/// The path under which a grant is found by its grantee.
+pub(crate) fn grantee(
+    account: AccountId,
+    region: &Region,
+    key: KeyId,
+    principal: &str,
+    id: &str,
+) -> Path {
+    format!("grantee/{account}/{region}/{key}/{principal}|{id}").into_bytes()
+}
+
+pub(crate) fn granted_to(
+    account: AccountId,
+    region: &Region,
+    key: KeyId,
+    principal: &str,
+) -> Path {
+    format!("grantee/{account}/{region}/{key}/{principal}|").into_bytes()
 }
 
 pub(crate) fn grant_name(

@@ -6,6 +6,7 @@ use std::ops::Deref;
 
 use keystead_model::{Input, KeyUsageType};
 
+use crate::authorization::{Asked, named_alias, permit};
 use crate::caller::Caller;
 use crate::error::{Error, Result};
 use crate::operation::{Demand, Need, Operation, Resource, Target};
@@ -28,10 +29,6 @@ impl<T> Deref for Usable<T> {
 
 /// Step 6 of the road: may the caller do this?
 ///
-/// Until identities and policies are evaluated, a caller is root of its own account and of nothing
-/// else. Keys of other accounts do not get past `resolve`; that they cannot get past here either
-/// does not depend on it.
-///
 /// # Errors
 /// InvalidGrantTokenException, AccessDeniedException.
 pub(crate) async fn authorize<O: Operation>(
@@ -40,17 +37,21 @@ pub(crate) async fn authorize<O: Operation>(
     target: O::Target,
     input: &O::Input,
 ) -> Result<Authorized<O::Target>> {
-    // A genuine token of a living grant adds nothing for a root, but must be one.
+    // A token that adds nothing must still be one.
+    let mut grants = Vec::new();
     for token in input.grant_tokens() {
-        service.grant_of_token(token).await?;
+        grants.push(service.grant_of_token(token).await?);
     }
     for demand in target.demands(&O::FACTS).iter().flatten() {
-        if let Some(Resource::Key(key)) = &demand.resource
-            && key.record.account != caller.account()
-        {
-            let action = format!("kms:{}", demand.action);
-            return Err(Error::denied_across_accounts(&caller.arn(), &action));
-        }
+        let asked = Asked {
+            caller,
+            request: input,
+            alias: O::key_id(input, demand.action).and_then(named_alias),
+            same_key: target.same_key(),
+            grants: &grants,
+            wish: O::wish(input, demand.action),
+        };
+        permit(service, &asked, demand).await?;
     }
     Ok(Authorized(target))
 }

@@ -46,8 +46,12 @@ impl Service {
             KeyReference::KeyId(key) => self.own_key(caller, key).await,
             KeyReference::KeyArn { partition, region, account, key } => {
                 here(caller, given, partition, region)?;
-                own(caller, account, action)?;
-                self.own_key(caller, key).await
+                if account == caller.account() {
+                    return self.own_key(caller, key).await;
+                }
+                let refused = across(caller, facts, action)?;
+                let found = self.present_key(caller, key).await?;
+                found.filter(|entry| entry.record.account == account).ok_or_else(refused)
             }
             KeyReference::AliasName(_) | KeyReference::AliasArn { .. }
                 if facts.forms == Forms::KeyOnly =>
@@ -57,8 +61,12 @@ impl Service {
             KeyReference::AliasName(name) => self.aliased_key(caller, name).await,
             KeyReference::AliasArn { partition, region, account, name } => {
                 here(caller, given, partition, region)?;
-                own(caller, account, action)?;
-                self.aliased_key(caller, name).await
+                if account == caller.account() {
+                    return self.aliased_key(caller, name).await;
+                }
+                let refused = across(caller, facts, action)?;
+                let name = name.parse::<AliasName>().map_err(|_| refused())?;
+                self.alias_target_in(caller, account, &name).await?.ok_or_else(refused)
             }
         }
     }
@@ -105,7 +113,16 @@ impl Service {
         caller: &Caller,
         name: &AliasName,
     ) -> Result<Option<Arc<KeyEntry>>> {
-        let (account, region) = (caller.account(), caller.region());
+        self.alias_target_in(caller, caller.account(), name).await
+    }
+
+    async fn alias_target_in(
+        &self,
+        caller: &Caller,
+        account: AccountId,
+        name: &AliasName,
+    ) -> Result<Option<Arc<KeyEntry>>> {
+        let region = caller.region();
         let target = self.keys.alias(&self.keyring, account, region, name.as_str()).await?;
         match target {
             Some(key) => self.present_key(caller, key).await,
@@ -126,20 +143,27 @@ impl Service {
         action: &str,
     ) -> Result<Sealed> {
         let header = ciphertext.and_then(|bytes| Blob::parse(bytes).ok()).map(|blob| blob.header());
+        let of_ciphertext = header.map(|header| {
+            let BlobHeader { key_id, multi_region, .. } = header;
+            KeyId::from_parts(key_id, multi_region)
+        });
         if let Some(named) = named {
-            let key = self.key_for(caller, named, facts, action).await?;
-            return Ok(Sealed { key, header });
+            match self.key_for(caller, named, facts, action).await {
+                // The bare id of another account's key will do where the ciphertext says the same.
+                Err(error) if error.is_not_found() && named.parse().ok() == of_ciphertext => {}
+                result => return result.map(|key| Sealed { key, header, named: true }),
+            }
         }
-        let header = header.ok_or_else(Error::invalid_ciphertext)?;
-        let BlobHeader { key_id, multi_region, .. } = header;
-        let key = KeyId::from_parts(key_id, multi_region);
+        let key = of_ciphertext.ok_or_else(Error::invalid_ciphertext)?;
         // Unknown, elsewhere and someone else's are one answer.
         let key = self
             .present_key(caller, key)
             .await?
-            .filter(|entry| entry.record.account == caller.account())
-            .ok_or_else(|| Error::denied_ciphertext(&caller.arn(), &format!("kms:{action}")))?;
-        Ok(Sealed { key, header: Some(header) })
+            .ok_or_else(|| {
+                let arn = caller.principal().shown_arn();
+                Error::denied_ciphertext(arn, &format!("kms:{action}"))
+            })?;
+        Ok(Sealed { key, header, named: false })
     }
 }
 
@@ -153,10 +177,11 @@ fn here(caller: &Caller, given: &str, partition: &str, region: &str) -> Result<(
     Ok(())
 }
 
-fn own(caller: &Caller, account: AccountId, action: &str) -> Result<()> {
-    if account != caller.account() {
-        let action = format!("kms:{action}");
-        return Err(Error::denied_across_accounts(&caller.arn(), &action));
-    }
-    Ok(())
+/// The refusal of another account's key, the same whether it exists or not; at once where the
+/// operation does not cross accounts.
+fn across(caller: &Caller, facts: &Facts, action: &str) -> Result<impl Fn() -> Error + Copy> {
+    let refused = || {
+        Error::denied_across_accounts(caller.principal().shown_arn(), &format!("kms:{action}"))
+    };
+    if facts.crosses_accounts { Ok(refused) } else { Err(refused()) }
 }

@@ -32,7 +32,7 @@ pub(crate) async fn answer(service: &Service, raw: RawRequest<'_>) -> Answer {
     let Some(operation) = target.and_then(OperationName::from_target) else {
         return Answer { operation: "unknown", result: Err(Error::unknown_operation()) };
     };
-    let result = match Caller::authenticate(raw.headers) {
+    let result = match Caller::authenticate(&raw) {
         Ok(caller) => match ops::row(operation).run {
             Some(run) => run(service, caller, raw.body).await,
             None => Err(Error::unsupported(format!("{} is not supported.", operation.as_str()))),

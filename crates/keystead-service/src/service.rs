@@ -9,6 +9,7 @@ use keystead_model::OperationName;
 use keystead_store::Store;
 use zeroize::Zeroizing;
 
+use crate::authorization::index_grantees;
 use crate::clock::Clock;
 use crate::error::Error;
 use crate::keyring::{Keyring, OpenError, Root};
@@ -43,7 +44,10 @@ pub struct RawRequest<'a> {
     pub source: IpAddr,
     /// Its id.
     pub request_id: RequestId,
+    /// Whether it came by TLS.
+    pub secure: bool,
 }
+
 
 /// The body of a response, wiped when dropped.
 pub type Reply = Zeroizing<Vec<u8>>;
@@ -76,6 +80,8 @@ pub struct ServiceSettings {
     pub rotation_delay: i64,
     /// How long the states Creating and Updating last, milliseconds. 0: they are not seen.
     pub settling_delay: i64,
+    /// How long a new grant is known to its tokens alone, milliseconds. 0: it counts at once.
+    pub grant_delay: i64,
 }
 
 impl Default for ServiceSettings {
@@ -91,6 +97,7 @@ impl Default for ServiceSettings {
             private_queue: 1_024,
             rotation_delay: 0,
             settling_delay: 0,
+            grant_delay: 0,
         }
     }
 }
@@ -126,6 +133,7 @@ impl Service {
         clock: Arc<dyn Clock>,
     ) -> Result<Arc<Self>, OpenError> {
         let keyring = Keyring::open(store.as_ref(), root, clock.now()).await?;
+        index_grantees(store.as_ref(), &keyring).await?;
         let keys = Keys::new(Arc::clone(&store), settings.cached_keys)?;
         let generation = Mill::new(settings.pair_threads, settings.pair_queue);
         let private_operations = Mill::new(settings.private_threads, settings.private_queue);

@@ -4,6 +4,7 @@
 use keystead_model::{CreateGrantRequest, CreateGrantResponse, OperationName};
 use serde_json::Map;
 
+use crate::authorization::Wish;
 use crate::caller::Caller;
 use crate::error::{Error, Result};
 use crate::grants::{self, GrantPlace};
@@ -21,7 +22,7 @@ impl Operation for CreateGrant {
     type Output = CreateGrantResponse;
     type Target = Key;
 
-    const FACTS: Facts = Facts::management(OperationName::CreateGrant);
+    const FACTS: Facts = Facts::management(OperationName::CreateGrant).across_accounts();
 
     fn check(_: &Service, caller: &Caller, input: &Self::Input) -> Result<()> {
         grants::check_principal(&input.grantee_principal, caller)?;
@@ -30,6 +31,10 @@ impl Operation for CreateGrant {
 
     async fn resolve(service: &Service, caller: &Caller, input: &Self::Input) -> Result<Key> {
         service.key(caller, &input.key_id, &Self::FACTS).await.map(Key)
+    }
+
+    fn wish<'a>(input: &'a Self::Input, _: &str) -> Wish<'a> {
+        Wish::Child(input)
     }
 
     fn fits(key: &Usable<Key>, input: &Self::Input) -> Result<()> {
@@ -82,6 +87,8 @@ impl Operation for CreateGrant {
             let path = paths::retirable(&region, retiring, account, key_id, &place.id);
             draft.put_raw(path, Vec::new());
         }
+        let path = paths::grantee(account, &region, key_id, &grant.grantee, &place.id);
+        draft.put_raw(path, Vec::new());
         draft.absent(place.path()).put(service, place.path(), &grant)?;
         draft.replace(service, &key.0, &record)?.commit(service).await?;
         answer(service, &place)

@@ -3,13 +3,13 @@
 use keystead_crypto::{MacKey, MacSpec, PrivateKey, SymmetricMaterial, secret_material_id};
 use keystead_model::{
     CreateKeyRequest, CreateKeyResponse, CustomerMasterKeySpec, KeyId, KeyMaterialId, KeySpec,
-    KeyUsageType, OperationName, OriginType, key_arn,
+    KeyUsageType, OperationName, OriginType,
 };
 use serde_json::Map;
 
 use crate::caller::Caller;
 use crate::error::{Error, Result};
-use crate::operation::{Facts, Nothing, Operation};
+use crate::operation::{Facts, New, Operation};
 use crate::proofs::Usable;
 use crate::records::{KeyRecord, MaterialEntry, MultiRegion, PolicyRecord, ReferenceRecord};
 use crate::service::Service;
@@ -22,7 +22,7 @@ pub(super) struct CreateKey;
 impl Operation for CreateKey {
     type Input = CreateKeyRequest;
     type Output = CreateKeyResponse;
-    type Target = Nothing;
+    type Target = New;
 
     const FACTS: Facts = Facts::management(OperationName::CreateKey);
 
@@ -43,14 +43,15 @@ impl Operation for CreateKey {
         Ok(())
     }
 
-    async fn resolve(_: &Service, _: &Caller, _: &Self::Input) -> Result<Nothing> {
-        Ok(Nothing)
+    async fn resolve(_: &Service, _: &Caller, input: &Self::Input) -> Result<New> {
+        let tags = input.tags.as_ref().is_some_and(|tags| !tags.is_empty());
+        Ok(New { tags, policy: input.policy.is_some() })
     }
 
     async fn act(
         service: &Service,
         caller: &Caller,
-        _: Usable<Nothing>,
+        _: Usable<New>,
         input: &Self::Input,
     ) -> Result<Self::Output> {
         let (record, wrapped) = new_key(service, caller, input).await?;
@@ -58,7 +59,7 @@ impl Operation for CreateKey {
         if let (Some(policy), None | Some(false)) =
             (&input.policy, input.bypass_policy_lockout_safety_check)
         {
-            key_policy::check_lockout(policy, caller, &key_arn(region, account, id))?;
+            key_policy::check_lockout(service, caller, policy, &record)?;
         }
         let text = input.policy.clone().unwrap_or_else(|| key_policy::default(caller));
         let policy = PolicyRecord { text, unknown: Map::new() };

@@ -2,6 +2,7 @@
 
 use keystead_model::{DescribeKeyRequest, DescribeKeyResponse, OperationName};
 
+use crate::authorization::Wish;
 use crate::caller::Caller;
 use crate::error::Result;
 use crate::metadata;
@@ -16,7 +17,11 @@ impl Operation for DescribeKey {
     type Output = DescribeKeyResponse;
     type Target = Key;
 
-    const FACTS: Facts = Facts::management(OperationName::DescribeKey).with_aliases();
+    const FACTS: Facts = Facts::management(OperationName::DescribeKey).with_aliases().across_accounts();
+
+    fn wish<'a>(_: &'a Self::Input, _: &str) -> Wish<'a> {
+        Wish::Unconstrained
+    }
 
     async fn resolve(service: &Service, caller: &Caller, input: &Self::Input) -> Result<Key> {
         service.key(caller, &input.key_id, &Self::FACTS).await.map(Key)

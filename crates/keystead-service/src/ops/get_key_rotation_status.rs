@@ -18,7 +18,7 @@ impl Operation for GetKeyRotationStatus {
     type Output = GetKeyRotationStatusResponse;
     type Target = Key;
 
-    const FACTS: Facts = Facts::management(OperationName::GetKeyRotationStatus);
+    const FACTS: Facts = Facts::management(OperationName::GetKeyRotationStatus).across_accounts();
 
     async fn resolve(service: &Service, caller: &Caller, input: &Self::Input) -> Result<Key> {
         service.key(caller, &input.key_id, &Self::FACTS).await.map(Key)

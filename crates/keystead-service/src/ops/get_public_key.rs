@@ -3,6 +3,7 @@
 use keystead_model::{Blob, GetPublicKeyRequest, GetPublicKeyResponse, OperationName};
 
 use crate::asymmetric::public_key_bytes;
+use crate::authorization::Wish;
 use crate::caller::Caller;
 use crate::error::{Error, Result};
 use crate::metadata;
@@ -18,7 +19,11 @@ impl Operation for GetPublicKey {
     type Output = GetPublicKeyResponse;
     type Target = Key;
 
-    const FACTS: Facts = Facts::management(OperationName::GetPublicKey).with_aliases();
+    const FACTS: Facts = Facts::management(OperationName::GetPublicKey).with_aliases().across_accounts();
+
+    fn wish<'a>(_: &'a Self::Input, _: &str) -> Wish<'a> {
+        Wish::Unconstrained
+    }
 
     async fn resolve(service: &Service, caller: &Caller, input: &Self::Input) -> Result<Key> {
         service.key(caller, &input.key_id, &Self::FACTS).await.map(Key)

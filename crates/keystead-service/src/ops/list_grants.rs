@@ -25,7 +25,7 @@ impl Operation for ListGrants {
     type Output = ListGrantsResponse;
     type Target = Key;
 
-    const FACTS: Facts = Facts::management(OperationName::ListGrants);
+    const FACTS: Facts = Facts::management(OperationName::ListGrants).across_accounts();
 
     fn check(_: &Service, _: &Caller, input: &Self::Input) -> Result<()> {
         SIZES.check(input.limit)?;

@@ -1,14 +1,14 @@
 //! ListRetirableGrants: the grants that name a principal of the caller's account as their retiring
 //! principal, on keys of any account.
 
-use keystead_model::{ListGrantsResponse, ListRetirableGrantsRequest, OperationName, root_arn};
+use keystead_model::{ListGrantsResponse, ListRetirableGrantsRequest, OperationName};
 use keystead_policy::AwsPrincipal;
 use keystead_store::KeyRange;
 
 use crate::caller::Caller;
 use crate::error::{Error, Result};
 use crate::grants::{GrantPlace, check_principal, entry};
-use crate::operation::{Facts, Nothing, Operation};
+use crate::operation::{Demand, Demands, Facts, Operation, Resource, Target};
 use crate::pagination::{List, Sizes, cut};
 use crate::paths;
 use crate::proofs::Usable;
@@ -18,10 +18,20 @@ const SIZES: Sizes = Sizes { default: 50, maximum: 100 };
 
 pub(super) struct ListRetirableGrants;
 
+/// The retiring principal that is asked about.
+pub(crate) struct Retirable(String);
+
+impl Target for Retirable {
+    fn demands(&self, facts: &Facts) -> Demands<'_> {
+        let principal = Some(Resource::Principal(&self.0));
+        [Some(Demand::elsewhere(facts.name.as_str(), principal)), None, None, None]
+    }
+}
+
 impl Operation for ListRetirableGrants {
     type Input = ListRetirableGrantsRequest;
     type Output = ListGrantsResponse;
-    type Target = Nothing;
+    type Target = Retirable;
 
     const FACTS: Facts = Facts::management(OperationName::ListRetirableGrants);
 
@@ -35,20 +45,20 @@ impl Operation for ListRetirableGrants {
             _ => return Err(Error::invalid_principal()),
         };
         if account != caller.account().as_str() {
-            let root = root_arn(caller.region().partition(), caller.account());
-            return Err(Error::denied_across_accounts(&root, "kms:ListRetirableGrants"));
+            let arn = caller.principal().shown_arn();
+            return Err(Error::denied_across_accounts(arn, "kms:ListRetirableGrants"));
         }
         Ok(())
     }
 
-    async fn resolve(_: &Service, _: &Caller, _: &Self::Input) -> Result<Nothing> {
-        Ok(Nothing)
+    async fn resolve(_: &Service, _: &Caller, input: &Self::Input) -> Result<Retirable> {
+        Ok(Retirable(input.retiring_principal.clone()))
     }
 
     async fn act(
         service: &Service,
         caller: &Caller,
-        _: Usable<Nothing>,
+        _: Usable<Retirable>,
         input: &Self::Input,
     ) -> Result<Self::Output> {
         let principal = &input.retiring_principal;

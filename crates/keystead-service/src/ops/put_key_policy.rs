@@ -41,7 +41,7 @@ impl Operation for PutKeyPolicy {
         input: &Self::Input,
     ) -> Result<Empty> {
         if input.bypass_policy_lockout_safety_check != Some(true) {
-            key_policy::check_lockout(&input.policy, caller, &key.0.arn)?;
+            key_policy::check_lockout(service, caller, &input.policy, &key.0.record)?;
         }
         let record = &key.0.record;
         let (account, region, id) = (record.account, &record.region, record.id);

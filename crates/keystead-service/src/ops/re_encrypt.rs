@@ -7,6 +7,7 @@ use keystead_model::{
 
 use super::decrypt::{Given, ignores_ciphertext};
 use crate::asymmetric::plaintext_fits;
+use crate::authorization::Wish;
 use crate::caller::Caller;
 use crate::error::{Error, Result};
 use crate::operation::{Facts, Need, Operation, ReSealed};
@@ -32,6 +33,20 @@ impl Operation for ReEncrypt {
         ignores_ciphertext(input.dry_run, input.dry_run_modifiers.as_deref(), &given)?;
         context(input.source_encryption_context.as_ref())?;
         context(input.destination_encryption_context.as_ref()).map(drop)
+    }
+
+    fn key_id<'a>(input: &'a Self::Input, action: &str) -> Option<&'a str> {
+        match action {
+            "ReEncryptFrom" => input.source_key_id.as_deref(),
+            _ => Some(&input.destination_key_id),
+        }
+    }
+
+    fn wish<'a>(input: &'a Self::Input, action: &str) -> Wish<'a> {
+        Wish::Use(match action {
+            "ReEncryptFrom" => input.source_encryption_context.as_ref(),
+            _ => input.destination_encryption_context.as_ref(),
+        })
     }
 
     async fn resolve(service: &Service, caller: &Caller, input: &Self::Input) -> Result<ReSealed> {

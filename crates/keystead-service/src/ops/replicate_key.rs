@@ -9,7 +9,7 @@ use serde_json::Map;
 use crate::caller::Caller;
 use crate::error::{Error, Result};
 use crate::multi_region::{first_state, shared};
-use crate::operation::{Facts, Operation, Primary};
+use crate::operation::{Facts, New, Operation, Replicated};
 use crate::proofs::Usable;
 use crate::records::{self, KeyRecord, PolicyRecord, ReferenceRecord};
 use crate::service::Service;
@@ -22,7 +22,7 @@ pub(super) struct ReplicateKey;
 impl Operation for ReplicateKey {
     type Input = ReplicateKeyRequest;
     type Output = ReplicateKeyResponse;
-    type Target = Primary;
+    type Target = Replicated;
 
     const FACTS: Facts = Facts::management(OperationName::ReplicateKey);
 
@@ -31,28 +31,30 @@ impl Operation for ReplicateKey {
         input.policy.iter().try_for_each(|policy| key_policy::check(policy, caller))
     }
 
-    async fn resolve(service: &Service, caller: &Caller, input: &Self::Input) -> Result<Primary> {
-        service.key(caller, &input.key_id, &Self::FACTS).await.map(Primary)
+    async fn resolve(
+        service: &Service,
+        caller: &Caller,
+        input: &Self::Input,
+    ) -> Result<Replicated> {
+        let primary = service.key(caller, &input.key_id, &Self::FACTS).await?;
+        let tags = input.tags.as_ref().is_some_and(|tags| !tags.is_empty());
+        let replica = New { tags, policy: input.policy.is_some() };
+        Ok(Replicated { primary, region: input.replica_region.parse().ok(), replica })
     }
 
     async fn act(
         service: &Service,
         caller: &Caller,
-        key: Usable<Primary>,
+        keys: Usable<Replicated>,
         input: &Self::Input,
     ) -> Result<Self::Output> {
-        let primary = &key.0.record;
+        let (key, primary) = (&keys.primary, &keys.primary.record);
         let region = target(&input.replica_region, caller)?;
         let (account, id) = (primary.account, primary.id);
         let arn = key_arn(&region, account, id);
-        let mut all = primary.multi_region.clone().ok_or_else(|| Error::not_primary(&key.0.arn))?;
+        let mut all = primary.multi_region.clone().ok_or_else(|| Error::not_primary(&key.arn))?;
         if all.regions()?.contains(&region) {
             return Err(Error::replica_exists(&arn));
-        }
-        if let (Some(policy), None | Some(false)) =
-            (&input.policy, input.bypass_policy_lockout_safety_check)
-        {
-            key_policy::check_lockout(policy, caller, &arn)?;
         }
         all.replicas.push(region.to_string());
         all.replicas.sort_unstable();
@@ -72,6 +74,11 @@ impl Operation for ReplicateKey {
             ..primary.clone()
         };
         replica.materials = shared(&primary.materials, &replica);
+        if let (Some(policy), None | Some(false)) =
+            (&input.policy, input.bypass_policy_lockout_safety_check)
+        {
+            key_policy::check_lockout(service, caller, policy, &replica)?;
+        }
 
         let mut draft = Draft::default();
         service.settle_later(&mut draft, &mut replica, State::Creating)?;
@@ -90,7 +97,7 @@ impl Operation for ReplicateKey {
         draft.unchanged(path.clone(), found.revision).put(service, path, &holders)?;
 
         let changed = KeyRecord { multi_region: Some(all), ..primary.clone() };
-        service.replace_related_but(&mut draft, &key.0, &changed, &region).await?;
+        service.replace_related_but(&mut draft, key, &changed, &region).await?;
         draft.commit(service).await?;
         answer(&replica, &text, input)
     }

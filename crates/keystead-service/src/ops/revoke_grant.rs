@@ -16,7 +16,7 @@ impl Operation for RevokeGrant {
     type Output = Empty;
     type Target = Key;
 
-    const FACTS: Facts = Facts::management(OperationName::RevokeGrant);
+    const FACTS: Facts = Facts::management(OperationName::RevokeGrant).across_accounts();
 
     fn check(_: &Service, _: &Caller, input: &Self::Input) -> Result<()> {
         check_id(&input.grant_id)

@@ -1,11 +1,13 @@
 //! UpdatePrimaryRegion: makes a replica the primary key and the primary a replica. No ARN changes.
 
+use std::sync::Arc;
+
 use keystead_model::{Empty, OperationName, UpdatePrimaryRegionRequest, key_arn};
 
 use super::replicate_key::target;
 use crate::caller::Caller;
 use crate::error::{Error, Result};
-use crate::operation::{Facts, Operation, Primary};
+use crate::operation::{Facts, Operation, Succeeded};
 use crate::paths;
 use crate::proofs::Usable;
 use crate::records::MultiRegion;
@@ -18,24 +20,29 @@ pub(super) struct UpdatePrimaryRegion;
 impl Operation for UpdatePrimaryRegion {
     type Input = UpdatePrimaryRegionRequest;
     type Output = Empty;
-    type Target = Primary;
+    type Target = Succeeded;
 
     const FACTS: Facts = Facts::management(OperationName::UpdatePrimaryRegion);
 
-    async fn resolve(service: &Service, caller: &Caller, input: &Self::Input) -> Result<Primary> {
-        service.key(caller, &input.key_id, &Self::FACTS).await.map(Primary)
+    async fn resolve(service: &Service, caller: &Caller, input: &Self::Input) -> Result<Succeeded> {
+        let primary = service.key(caller, &input.key_id, &Self::FACTS).await?;
+        let mut related = service.related(&primary.record).await?;
+        let at = related.iter().position(|other| other.record.region.as_str() == input.primary_region);
+        let successor = at.map(|at| Arc::new(related.swap_remove(at)));
+        Ok(Succeeded { primary, successor })
     }
 
     async fn act(
         service: &Service,
         caller: &Caller,
-        key: Usable<Primary>,
+        keys: Usable<Succeeded>,
         input: &Self::Input,
     ) -> Result<Empty> {
         let region = target(&input.primary_region, caller)?;
-        let mut old = key.0.record.clone();
+        let key = &keys.primary;
+        let mut old = key.record.clone();
         let arn = key_arn(&region, old.account, old.id);
-        let all = old.multi_region.clone().ok_or_else(|| Error::not_primary(&key.0.arn))?;
+        let all = old.multi_region.clone().ok_or_else(|| Error::not_primary(&key.arn))?;
         let related = service.related(&old).await?;
         let successor = related
             .iter()
@@ -61,7 +68,7 @@ impl Operation for UpdatePrimaryRegion {
         new.multi_region = Some(all.clone());
         service.settle_later(&mut draft, &mut old, State::Updating)?;
         service.settle_later(&mut draft, &mut new, State::Updating)?;
-        draft.replace(service, &key.0, &old)?.replace(service, successor, &new)?;
+        draft.replace(service, key, &old)?.replace(service, successor, &new)?;
         for other in related.iter().filter(|other| other.record.region != new.region) {
             let mut record = other.record.clone();
             record.multi_region = Some(all.clone());

@@ -58,6 +58,7 @@ pub(crate) async fn ask(
         body: body.as_bytes(),
         source: Ipv4Addr::LOCALHOST.into(),
         request_id: RequestId([7; 16]),
+        secure: false,
     };
     match service.answer(raw).await.result {
         Ok(reply) if reply.is_empty() => Ok(Value::Null),

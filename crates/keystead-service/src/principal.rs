@@ -1,0 +1,106 @@
+//! Who a caller is, as policies and grants see it.
+
+use std::sync::Arc;
+
+use keystead_model::{AccountId, Partition, Region, root_arn};
+use keystead_policy::{Policy, PrincipalKind, RequestPrincipal};
+
+/// A principal with everything a decision needs to know of it.
+#[derive(Debug)]
+pub(crate) struct Principal {
+    pub(crate) kind: PrincipalKind,
+    pub(crate) account: AccountId,
+    pub(crate) partition: Partition,
+    /// `aws:PrincipalArn`: the user, the root, or of a session its role.
+    pub(crate) arn: String,
+    /// The ARN of a role session; error texts name it in place of the role.
+    pub(crate) session_arn: Option<String>,
+    /// The unique id of a user or role (`AIDA…`, `AROA…`).
+    pub(crate) unique_id: Option<String>,
+    /// `aws:userid`.
+    pub(crate) user_id: String,
+    /// `aws:username`: of users alone.
+    pub(crate) user_name: Option<String>,
+    /// `aws:PrincipalTag/…`: of a session, its own tags before those of the role.
+    pub(crate) tags: Vec<(String, String)>,
+    /// The identity policies, attached and inline, and those of groups.
+    pub(crate) policies: Vec<Arc<Policy>>,
+    /// The permissions boundary.
+    pub(crate) boundary: Option<Arc<Policy>>,
+    /// The policies a session was narrowed by.
+    pub(crate) session: Option<Session>,
+    /// Policies of the account that every request has to pass, set by set.
+    pub(crate) guardrails: Vec<Vec<Arc<Policy>>>,
+    /// The organization the account belongs to.
+    pub(crate) organization: Option<String>,
+}
+
+/// What holds of temporary credentials alone.
+#[derive(Debug, Default)]
+pub(crate) struct Session {
+    /// Session policies; `None`: the session was not narrowed.
+    pub(crate) policies: Option<Vec<Arc<Policy>>>,
+    /// When the credentials were issued, milliseconds since the epoch.
+    pub(crate) issued: i64,
+    /// `aws:SourceIdentity`.
+    pub(crate) source_identity: Option<String>,
+    /// `aws:FederatedProvider`.
+    pub(crate) provider: Option<String>,
+}
+
+impl Principal {
+    /// The root of an account, of which nothing else is known.
+    pub(crate) fn root(region: &Region, account: AccountId) -> Self {
+        Self {
+            kind: PrincipalKind::Root,
+            account,
+            partition: region.partition(),
+            arn: root_arn(region.partition(), account),
+            session_arn: None,
+            unique_id: None,
+            user_id: account.to_string(),
+            user_name: None,
+            tags: Vec::new(),
+            policies: Vec::new(),
+            boundary: None,
+            session: None,
+            guardrails: Vec::new(),
+            organization: None,
+        }
+    }
+
+    /// The ARN that error texts and records show: of a role session, the session's.
+    pub(crate) fn shown_arn(&self) -> &str {
+        self.session_arn.as_deref().unwrap_or(&self.arn)
+    }
+
+    /// Whether a principal named in a grant is this one itself.
+    pub(crate) fn is(&self, arn: &str) -> bool {
+        self.arn == arn || self.session_arn.as_deref() == Some(arn)
+    }
+
+    /// Whether a policy of its asks for the aliases of keys.
+    pub(crate) fn asks_for_aliases(&self) -> bool {
+        let asks = |policy: &Arc<Policy>| policy.mentions("kms:ResourceAliases");
+        self.policies.iter().chain(&self.boundary).any(asks)
+            || self.guardrails.iter().flatten().any(asks)
+            || self
+                .session
+                .iter()
+                .flat_map(|session| session.policies.iter().flatten())
+                .any(asks)
+    }
+
+    /// The form in which policies are asked about it.
+    pub(crate) fn for_policies(&self) -> RequestPrincipal<'_> {
+        RequestPrincipal {
+            kind: self.kind,
+            partition: self.partition.as_str(),
+            account: self.account.as_str(),
+            arn: &self.arn,
+            session_arn: self.session_arn.as_deref(),
+            unique_id: self.unique_id.as_deref(),
+            name: None,
+        }
+    }
+}
