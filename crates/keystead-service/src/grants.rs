@@ -238,11 +238,12 @@ impl Service {
         Ok(Some(Grant { place, record, revision: found.revision }))
     }
 
-    /// Removes a grant with its index entries, and takes it off its key's count.
+    /// Removes a grant with its index entries, and takes it off its key's count; the commit fails if
+    /// grant or key changed meanwhile.
     ///
     /// # Errors
-    /// A conflict if grant or key changed meanwhile, KMSInternalException.
-    pub(crate) async fn delete_grant(&self, grant: &Grant) -> Result<()> {
+    /// KMSInternalException.
+    pub(crate) async fn without_grant(&self, grant: &Grant) -> Result<Draft> {
         let GrantPlace { account, region, key, .. } = &grant.place;
         let key = self.keys.fresh(&self.keyring, *account, region, *key).await?;
         let key = key.ok_or_else(|| Error::internal("a grant without its key"))?;
@@ -251,7 +252,8 @@ impl Service {
         let mut draft = Draft::default();
         draft.unchanged(grant.place.path(), grant.revision);
         self.forget_grant(&mut draft, grant)?;
-        draft.replace(self, &key, &record)?.commit(self).await
+        draft.replace(self, &key, &record)?;
+        Ok(draft)
     }
 
     fn forget_grant(&self, draft: &mut Draft, grant: &Grant) -> Result<()> {

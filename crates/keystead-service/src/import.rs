@@ -116,29 +116,26 @@ impl Service {
         for id in &expired {
             forget(&mut record, *id);
         }
-        self.drop_materials(&entry, &record, &expired).await?;
+        let mut draft = Draft::default();
+        self.drop_materials(&mut draft, &entry, &record, &expired)?;
+        draft.commit(self).await?;
         Ok(true)
     }
 
-    /// Commits a record that lost materials, and erases their bytes.
-    pub(crate) async fn drop_materials(
+    /// Writes a record that lost materials, whose bytes are to be erased.
+    pub(crate) fn drop_materials(
         &self,
+        draft: &mut Draft,
         entry: &KeyEntry,
         record: &KeyRecord,
         gone: &[KeyMaterialId],
     ) -> Result<()> {
-        let mut draft = Draft::default();
         for lost in entry.record.materials.iter().filter(|entry| gone.contains(&entry.id)) {
             let (account, id, name) = (record.account, record.id, lost.name());
             let path = paths::grave_of(account, id, &name);
             draft.put(self, path, &GraveRecord { account, id, materials: vec![name] })?;
         }
-        draft.replace(self, entry, record)?.commit(self).await?;
-        // The material is gone for every request by now. Its bytes may have to wait, for a backup
-        // that reads the store for instance: then the next sweep erases them.
-        if let Err(error) = bury(self.store.as_ref(), self.keyring.record_key()).await {
-            tracing::warn!(%error, "erasing imported key material is left to the next sweep");
-        }
+        draft.replace(self, entry, record)?.then(FollowUp::Bury);
         Ok(())
     }
 }

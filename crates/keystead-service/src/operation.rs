@@ -14,6 +14,7 @@ use crate::grants::Grant;
 use crate::keys::KeyEntry;
 use crate::proofs::Usable;
 use crate::service::Service;
+use crate::write::Change;
 
 /// An operation of the API.
 pub(crate) trait Operation: 'static {
@@ -63,15 +64,29 @@ pub(crate) trait Operation: 'static {
     ) -> impl Future<Output = Result<()>> + Send {
         std::future::ready(Ok(()))
     }
+}
 
-    /// Does it. Everything that can refuse has spoken; a lost race answers with a conflict, upon
-    /// which the road is travelled again from `resolve`.
+/// An operation that changes nothing.
+pub(crate) trait Reads: Operation {
+    /// Does it. Everything that can refuse has spoken.
     fn act(
         service: &Service,
         caller: &Caller,
         target: Usable<Self::Target>,
         input: &Self::Input,
     ) -> impl Future<Output = Result<Self::Output>> + Send;
+}
+
+/// An operation that changes something.
+pub(crate) trait Writes: Operation {
+    /// Works out the change and the answer. The road commits the change, and only then answers; a
+    /// lost race is a conflict, upon which the road is travelled again from `resolve`.
+    fn act(
+        service: &Service,
+        caller: &Caller,
+        target: Usable<Self::Target>,
+        input: &Self::Input,
+    ) -> impl Future<Output = Result<Change<Self::Output>>> + Send;
 }
 
 /// What an operation says about itself.

@@ -15,9 +15,9 @@ use keystead_model::{DecodeError, Input, OperationName, Output};
 
 use crate::caller::Caller;
 use crate::error::{Error, Result};
-use crate::operation::Operation;
+use crate::operation::{Operation, Reads, Writes};
 use crate::ops;
-use crate::proofs::authorize;
+use crate::proofs::{Usable, authorize};
 use crate::service::{Answer, RawRequest, Reply, Service};
 
 /// How often a request that keeps losing races for a record is begun anew.
@@ -43,7 +43,7 @@ pub(crate) async fn answer(service: &Service, raw: RawRequest<'_>) -> Answer {
 }
 
 /// The road of operation `O` after authentication. One box for all of it: see [`ops::row`].
-pub(crate) fn travel<'a, O: Operation>(
+pub(crate) fn travel<'a, O: Operation, W: Way<O>>(
     service: &'a Service,
     caller: Caller,
     body: &'a [u8],
@@ -53,7 +53,7 @@ pub(crate) fn travel<'a, O: Operation>(
         no_recipient(&input)?;
         O::check(service, &caller, &input)?;
         for _ in 0..ATTEMPTS {
-            match attempt::<O>(service, &caller, &input).await {
+            match attempt::<O, W>(service, &caller, &input).await {
                 Err(error) if error.is_conflict() => tokio::task::yield_now().await,
                 result => return result.map(|output| output.encode()),
             }
@@ -62,7 +62,7 @@ pub(crate) fn travel<'a, O: Operation>(
     })
 }
 
-async fn attempt<O: Operation>(
+async fn attempt<O: Operation, W: Way<O>>(
     service: &Service,
     caller: &Caller,
     input: &O::Input,
@@ -75,7 +75,47 @@ async fn attempt<O: Operation>(
     if input.dry_run() {
         return Err(Error::dry_run());
     }
-    O::act(service, caller, usable, input).await
+    W::act(service, caller, usable, input).await
+}
+
+/// How an operation ends: by an answer alone, or by a commit and then an answer.
+pub(crate) trait Way<O: Operation>: 'static {
+    fn act(
+        service: &Service,
+        caller: &Caller,
+        usable: Usable<O::Target>,
+        input: &O::Input,
+    ) -> impl Future<Output = Result<O::Output>> + Send;
+}
+
+/// The way of operations that change nothing.
+pub(crate) struct Reading;
+
+/// The way of operations that change something.
+pub(crate) struct Writing;
+
+impl<O: Reads> Way<O> for Reading {
+    fn act(
+        service: &Service,
+        caller: &Caller,
+        usable: Usable<O::Target>,
+        input: &O::Input,
+    ) -> impl Future<Output = Result<O::Output>> + Send {
+        O::act(service, caller, usable, input)
+    }
+}
+
+impl<O: Writes> Way<O> for Writing {
+    async fn act(
+        service: &Service,
+        caller: &Caller,
+        usable: Usable<O::Target>,
+        input: &O::Input,
+    ) -> Result<O::Output> {
+        let mut change = O::act(service, caller, usable, input).await?;
+        change.draft.commit(service).await?;
+        Ok(change.answer)
+    }
 }
 
 fn refused(error: DecodeError) -> Error {

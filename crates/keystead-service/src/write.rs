@@ -1,5 +1,6 @@
 //! Writing records: how an operation turns a changed record into a guarded commit.
 
+use keystead_model::{AccountId, KeyId, Region};
 use keystead_store::{Guard, Revision, Write};
 use serde::Serialize;
 
@@ -8,12 +9,31 @@ use crate::keys::KeyEntry;
 use crate::paths::{self, Path};
 use crate::records::{self, KeyRecord};
 use crate::service::Service;
+use crate::sweep::bury;
 
 /// A commit in the making.
 #[derive(Default)]
 pub(crate) struct Draft {
     guards: Vec<Guard>,
     writes: Vec<Write>,
+    follow_ups: Vec<FollowUp>,
+}
+
+/// What an operation answers, and the commit that must be durable before it does.
+pub(crate) struct Change<T> {
+    /// Empty if nothing is to be changed.
+    pub(crate) draft: Draft,
+    pub(crate) answer: T,
+}
+
+/// What is done once a commit is durable. The commit stands whatever comes of it: what cannot be
+/// done now is left to the sweep.
+#[derive(Debug)]
+pub(crate) enum FollowUp {
+    /// Erase the bytes of key material that lies in graves.
+    Bury,
+    /// Make up for a rotation that came due.
+    Rotate(AccountId, Region, KeyId),
 }
 
 impl Draft {
@@ -73,17 +93,54 @@ impl Draft {
         self.unchanged(path.clone(), key.revision).put(service, path, record)
     }
 
+    /// Something to be done after the commit.
+    pub(crate) fn then(&mut self, follow_up: FollowUp) -> &mut Self {
+        self.follow_ups.push(follow_up);
+        self
+    }
+
+    /// The change, with what is answered once it is durable.
+    pub(crate) fn answering<T>(self, answer: T) -> Change<T> {
+        Change { draft: self, answer }
+    }
+
     /// Durable when answered.
     ///
     /// # Errors
     /// A conflict, upon which the request travels its road again, or KMSInternalException.
     pub(crate) async fn commit(&mut self, service: &Service) -> Result<()> {
-        let (guards, writes) = (std::mem::take(&mut self.guards), std::mem::take(&mut self.writes));
+        let Self { guards, writes, follow_ups } = std::mem::take(self);
+        if writes.is_empty() {
+            return Ok(());
+        }
         service.store.commit(guards, writes).await?;
         // Not left to the next request, for which the material of a key just disabled or destroyed
         // would wait in memory.
         service.keys.refresh();
+        for follow_up in follow_ups {
+            follow_up.carry_out(service).await;
+        }
         Ok(())
+    }
+}
+
+impl FollowUp {
+    async fn carry_out(self, service: &Service) {
+        match self {
+            // The material is gone for every request by now. Its bytes may have to wait, for a
+            // backup that reads the store for instance.
+            Self::Bury => {
+                let record_key = service.keyring.record_key();
+                if let Err(error) = bury(service.store.as_ref(), record_key).await {
+                    tracing::warn!(%error, "erasing key material is left to the next sweep");
+                }
+            }
+            Self::Rotate(account, region, key) => {
+                if let Err(error) = service.rotate_if_due(account, &region, key).await {
+                    tracing::warn!(%error, "a rotation is left to the next sweep");
+                }
+            }
+        }
     }
 }
 

@@ -4,12 +4,12 @@ use keystead_model::{CancelKeyDeletionRequest, CancelKeyDeletionResponse, Operat
 
 use crate::caller::Caller;
 use crate::error::Result;
-use crate::operation::{Facts, Key, Operation};
+use crate::operation::{Facts, Key, Operation, Writes};
 use crate::paths;
 use crate::proofs::Usable;
 use crate::service::Service;
 use crate::state::State;
-use crate::write::Draft;
+use crate::write::{Change, Draft};
 
 pub(super) struct CancelKeyDeletion;
 
@@ -23,13 +23,15 @@ impl Operation for CancelKeyDeletion {
     async fn resolve(service: &Service, caller: &Caller, input: &Self::Input) -> Result<Key> {
         service.key(caller, &input.key_id, &Self::FACTS).await.map(Key)
     }
+}
 
+impl Writes for CancelKeyDeletion {
     async fn act(
         service: &Service,
         _: &Caller,
         key: Usable<Key>,
         _: &Self::Input,
-    ) -> Result<Self::Output> {
+    ) -> Result<Change<Self::Output>> {
         let mut record = key.0.record.clone();
         let mut draft = Draft::default();
         if let State::PendingDeletion { deletion, .. } = record.state
@@ -38,7 +40,7 @@ impl Operation for CancelKeyDeletion {
             draft.delete(paths::due(deletion, record.account, &record.region, record.id));
         }
         record.state = State::Disabled;
-        draft.replace(service, &key.0, &record)?.commit(service).await?;
-        Ok(CancelKeyDeletionResponse { key_id: Some(key.0.arn.clone()) })
+        draft.replace(service, &key.0, &record)?;
+        Ok(draft.answering(CancelKeyDeletionResponse { key_id: Some(key.0.arn.clone()) }))
     }
 }

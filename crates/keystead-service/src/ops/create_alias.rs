@@ -5,11 +5,11 @@ use serde_json::Map;
 
 use crate::caller::Caller;
 use crate::error::{Error, Result};
-use crate::operation::{Aliased, Facts, Operation};
+use crate::operation::{Aliased, Facts, Operation, Writes};
 use crate::proofs::Usable;
 use crate::records::AliasRecord;
 use crate::service::Service;
-use crate::write::Draft;
+use crate::write::{Change, Draft};
 use crate::{aliases, paths};
 
 pub(super) struct CreateAlias;
@@ -31,13 +31,15 @@ impl Operation for CreateAlias {
         let target = service.key(caller, &input.target_key_id, &Self::FACTS).await?;
         Ok(Aliased { name, present: None, target: Some(target) })
     }
+}
 
+impl Writes for CreateAlias {
     async fn act(
         service: &Service,
         caller: &Caller,
         alias: Usable<Aliased>,
         _: &Self::Input,
-    ) -> Result<Empty> {
+    ) -> Result<Change<Empty>> {
         let (account, region, name) = (caller.account(), caller.region(), alias.name.as_str());
         let Some(key) = &alias.target else { return Err(Error::internal("no target")) };
         if service.alias_target(caller, &alias.name).await?.is_some() {
@@ -56,7 +58,7 @@ impl Operation for CreateAlias {
         let mut draft = Draft::default();
         draft.absent(path.clone()).put(service, path, &entry)?;
         draft.put_raw(paths::key_alias(account, region, record.id, name), Vec::new());
-        draft.replace(service, key, &record)?.commit(service).await?;
-        Ok(Empty)
+        draft.replace(service, key, &record)?;
+        Ok(draft.answering(Empty))
     }
 }

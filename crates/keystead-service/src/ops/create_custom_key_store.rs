@@ -8,9 +8,10 @@ use keystead_model::{
 
 use crate::caller::Caller;
 use crate::error::{Error, Result};
-use crate::operation::{Facts, Nothing, Operation};
+use crate::operation::{Facts, Nothing, Operation, Writes};
 use crate::proofs::Usable;
 use crate::service::Service;
+use crate::write::{Change, Draft};
 
 pub(super) struct CreateCustomKeyStore;
 
@@ -72,13 +73,15 @@ impl Operation for CreateCustomKeyStore {
     async fn resolve(_: &Service, _: &Caller, _: &Self::Input) -> Result<Nothing> {
         Ok(Nothing)
     }
+}
 
+impl Writes for CreateCustomKeyStore {
     async fn act(
         _: &Service,
         _: &Caller,
         _: Usable<Nothing>,
         input: &Self::Input,
-    ) -> Result<Self::Output> {
+    ) -> Result<Change<Self::Output>> {
         match kind(input) {
             CustomKeyStoreType::AwsCloudhsm => Err(Error::cloud_hsm_cluster_not_found()),
             CustomKeyStoreType::ExternalKeyStore => Err(Error::xks_proxy_unreachable()),

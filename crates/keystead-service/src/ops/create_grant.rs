@@ -8,12 +8,12 @@ use crate::authorization::Wish;
 use crate::caller::Caller;
 use crate::error::{Error, Result};
 use crate::grants::{self, GrantPlace};
-use crate::operation::{Facts, Key, Operation};
+use crate::operation::{Facts, Key, Operation, Writes};
 use crate::paths;
 use crate::proofs::Usable;
 use crate::records::GrantRecord;
 use crate::service::Service;
-use crate::write::Draft;
+use crate::write::{Change, Draft};
 
 pub(super) struct CreateGrant;
 
@@ -42,13 +42,15 @@ impl Operation for CreateGrant {
         grants::constraints(input.constraints.as_ref(), &key.0.record)?;
         Ok(())
     }
+}
 
+impl Writes for CreateGrant {
     async fn act(
         service: &Service,
         caller: &Caller,
         key: Usable<Key>,
         input: &Self::Input,
-    ) -> Result<Self::Output> {
+    ) -> Result<Change<Self::Output>> {
         let (equals, subset) = grants::constraints(input.constraints.as_ref(), &key.0.record)?;
         let grant = GrantRecord {
             grantee: input.grantee_principal.clone(),
@@ -71,7 +73,7 @@ impl Operation for CreateGrant {
             let path = paths::grant_name(account, &region, key_id, &fingerprint);
             if let Some(found) = service.store.read(&path).await? {
                 place.id = String::from_utf8(found.value).map_err(Error::internal)?;
-                return answer(service, &place);
+                return Ok(Draft::default().answering(answer(service, &place)?));
             }
             draft.absent(path.clone()).put_raw(path, place.id.clone().into_bytes());
         }
@@ -90,8 +92,8 @@ impl Operation for CreateGrant {
         let path = paths::grantee(account, &region, key_id, &grant.grantee, &place.id);
         draft.put_raw(path, Vec::new());
         draft.absent(place.path()).put(service, place.path(), &grant)?;
-        draft.replace(service, &key.0, &record)?.commit(service).await?;
-        answer(service, &place)
+        draft.replace(service, &key.0, &record)?;
+        Ok(draft.answering(answer(service, &place)?))
     }
 }
 

@@ -9,12 +9,12 @@ use serde_json::Map;
 
 use crate::caller::Caller;
 use crate::error::{Error, Result};
-use crate::operation::{Facts, New, Operation};
+use crate::operation::{Facts, New, Operation, Writes};
 use crate::proofs::Usable;
 use crate::records::{KeyRecord, MaterialEntry, MultiRegion, PolicyRecord, ReferenceRecord};
 use crate::service::Service;
 use crate::state::State;
-use crate::write::Draft;
+use crate::write::{Change, Draft};
 use crate::{asymmetric, key_policy, metadata, paths, specs, tags};
 
 pub(super) struct CreateKey;
@@ -47,13 +47,15 @@ impl Operation for CreateKey {
         let tags = input.tags.as_ref().is_some_and(|tags| !tags.is_empty());
         Ok(New { tags, policy: input.policy.is_some() })
     }
+}
 
+impl Writes for CreateKey {
     async fn act(
         service: &Service,
         caller: &Caller,
         _: Usable<New>,
         input: &Self::Input,
-    ) -> Result<Self::Output> {
+    ) -> Result<Change<Self::Output>> {
         let (record, wrapped) = new_key(service, caller, input).await?;
         let (account, region, id) = (record.account, &record.region, record.id);
         if let (Some(policy), None | Some(false)) =
@@ -73,8 +75,7 @@ impl Operation for CreateKey {
         if let (Some(wrapped), Some(entry)) = (wrapped, record.materials.first()) {
             draft.put_raw(paths::material(account, id, entry.id), wrapped);
         }
-        draft.commit(service).await?;
-        Ok(CreateKeyResponse { key_metadata: Some(metadata::of(&record)) })
+        Ok(draft.answering(CreateKeyResponse { key_metadata: Some(metadata::of(&record)) }))
     }
 }
 

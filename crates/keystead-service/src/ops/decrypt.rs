@@ -7,7 +7,7 @@ use keystead_model::{
 
 use crate::caller::Caller;
 use crate::error::{Error, Result};
-use crate::operation::{Facts, Need, Operation, Sealed};
+use crate::operation::{Facts, Need, Operation, Reads, Sealed};
 use crate::proofs::Usable;
 use crate::seal::{algorithm_fits, context, context_fits};
 use crate::service::Service;
@@ -42,7 +42,9 @@ impl Operation for Decrypt {
         algorithm_fits(&sealed.key, input.encryption_algorithm)?;
         context_fits(&sealed.key, input.encryption_context.as_ref())
     }
+}
 
+impl Reads for Decrypt {
     async fn act(
         service: &Service,
         _: &Caller,

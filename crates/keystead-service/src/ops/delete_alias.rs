@@ -4,10 +4,10 @@ use keystead_model::{DeleteAliasRequest, Empty, OperationName, alias_arn};
 
 use crate::caller::Caller;
 use crate::error::{Error, Result};
-use crate::operation::{Aliased, Facts, Operation};
+use crate::operation::{Aliased, Facts, Operation, Writes};
 use crate::proofs::Usable;
 use crate::service::Service;
-use crate::write::Draft;
+use crate::write::{Change, Draft};
 use crate::{aliases, paths};
 
 pub(super) struct DeleteAlias;
@@ -30,13 +30,15 @@ impl Operation for DeleteAlias {
         let present = service.alias_target(caller, &name).await?.ok_or_else(missing)?;
         Ok(Aliased { name, present: Some(present), target: None })
     }
+}
 
+impl Writes for DeleteAlias {
     async fn act(
         service: &Service,
         caller: &Caller,
         alias: Usable<Aliased>,
         _: &Self::Input,
-    ) -> Result<Empty> {
+    ) -> Result<Change<Empty>> {
         let (account, region, name) = (caller.account(), caller.region(), alias.name.as_str());
         let Some(key) = &alias.present else { return Err(Error::internal("no target")) };
         let path = paths::alias(account, region, name);
@@ -46,7 +48,7 @@ impl Operation for DeleteAlias {
         let mut draft = Draft::default();
         draft.unchanged(path.clone(), found.revision).delete(path);
         draft.delete(paths::key_alias(account, region, record.id, name));
-        draft.replace(service, key, &record)?.commit(service).await?;
-        Ok(Empty)
+        draft.replace(service, key, &record)?;
+        Ok(draft.answering(Empty))
     }
 }

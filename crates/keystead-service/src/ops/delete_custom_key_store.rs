@@ -4,9 +4,10 @@ use keystead_model::{DeleteCustomKeyStoreRequest, DeleteCustomKeyStoreResponse, 
 
 use crate::caller::Caller;
 use crate::error::{Error, Result};
-use crate::operation::{Facts, Nothing, Operation};
+use crate::operation::{Facts, Nothing, Operation, Writes};
 use crate::proofs::Usable;
 use crate::service::Service;
+use crate::write::{Change, Draft};
 
 pub(super) struct DeleteCustomKeyStore;
 
@@ -20,13 +21,15 @@ impl Operation for DeleteCustomKeyStore {
     async fn resolve(_: &Service, _: &Caller, _: &Self::Input) -> Result<Nothing> {
         Ok(Nothing)
     }
+}
 
+impl Writes for DeleteCustomKeyStore {
     async fn act(
         _: &Service,
         _: &Caller,
         _: Usable<Nothing>,
         input: &Self::Input,
-    ) -> Result<Self::Output> {
+    ) -> Result<Change<Self::Output>> {
         // No store can have been created: see CreateCustomKeyStore.
         Err(Error::custom_key_store_not_found(&input.custom_key_store_id))
     }

@@ -8,9 +8,10 @@ use keystead_model::{
 use crate::caller::Caller;
 use crate::error::{Error, Result};
 use crate::import;
-use crate::operation::{Facts, Key, Operation};
+use crate::operation::{Facts, Key, Operation, Writes};
 use crate::proofs::Usable;
 use crate::service::Service;
+use crate::write::{Change, Draft};
 
 pub(super) struct DeleteImportedKeyMaterial;
 
@@ -24,13 +25,15 @@ impl Operation for DeleteImportedKeyMaterial {
     async fn resolve(service: &Service, caller: &Caller, input: &Self::Input) -> Result<Key> {
         service.key(caller, &input.key_id, &Self::FACTS).await.map(Key)
     }
+}
 
+impl Writes for DeleteImportedKeyMaterial {
     async fn act(
         service: &Service,
         _: &Caller,
         key: Usable<Key>,
         input: &Self::Input,
-    ) -> Result<Self::Output> {
+    ) -> Result<Change<Self::Output>> {
         let mut record = key.0.record.clone();
         let id = match &input.key_material_id {
             Some(given) => Some(
@@ -45,13 +48,14 @@ impl Operation for DeleteImportedKeyMaterial {
             ),
             None => record.current_material(),
         };
+        let mut draft = Draft::default();
         if let Some(id) = id {
             import::forget(&mut record, id);
-            service.drop_materials(&key.0, &record, &[id]).await?;
+            service.drop_materials(&mut draft, &key.0, &record, &[id])?;
         }
-        Ok(DeleteImportedKeyMaterialResponse {
+        Ok(draft.answering(DeleteImportedKeyMaterialResponse {
             key_id: Some(key.0.arn.clone()),
             key_material_id: id.filter(|_| record.is_symmetric()).map(|id| id.to_string()),
-        })
+        }))
     }
 }

@@ -7,7 +7,7 @@ use keystead_model::{Blob, DeriveSharedSecretRequest, DeriveSharedSecretResponse
 use crate::asymmetric::spec;
 use crate::caller::Caller;
 use crate::error::{Error, Result};
-use crate::operation::{Facts, Key, Need, Operation};
+use crate::operation::{Facts, Key, Need, Operation, Reads};
 use crate::proofs::Usable;
 use crate::service::Service;
 
@@ -30,7 +30,9 @@ impl Operation for DeriveSharedSecret {
             .map(drop)
             .map_err(|_| Error::invalid_peer_key())
     }
+}
 
+impl Reads for DeriveSharedSecret {
     async fn act(
         service: &Service,
         _: &Caller,

@@ -6,7 +6,7 @@ use keystead_model::{
 
 use crate::caller::Caller;
 use crate::error::{Error, Result};
-use crate::operation::{Facts, Nothing, Operation};
+use crate::operation::{Facts, Nothing, Operation, Reads};
 use crate::proofs::Usable;
 use crate::service::Service;
 
@@ -31,7 +31,9 @@ impl Operation for DescribeCustomKeyStores {
     async fn resolve(_: &Service, _: &Caller, _: &Self::Input) -> Result<Nothing> {
         Ok(Nothing)
     }
+}
 
+impl Reads for DescribeCustomKeyStores {
     async fn act(
         _: &Service,
         _: &Caller,

@@ -6,7 +6,7 @@ use crate::authorization::Wish;
 use crate::caller::Caller;
 use crate::error::Result;
 use crate::metadata;
-use crate::operation::{Facts, Key, Operation};
+use crate::operation::{Facts, Key, Operation, Reads};
 use crate::proofs::Usable;
 use crate::service::Service;
 
@@ -26,7 +26,9 @@ impl Operation for DescribeKey {
     async fn resolve(service: &Service, caller: &Caller, input: &Self::Input) -> Result<Key> {
         service.key(caller, &input.key_id, &Self::FACTS).await.map(Key)
     }
+}
 
+impl Reads for DescribeKey {
     async fn act(
         _: &Service,
         _: &Caller,

@@ -4,11 +4,11 @@ use keystead_model::{DisableKeyRequest, Empty, OperationName};
 
 use crate::caller::Caller;
 use crate::error::Result;
-use crate::operation::{Facts, Key, Operation};
+use crate::operation::{Facts, Key, Operation, Writes};
 use crate::proofs::Usable;
 use crate::service::Service;
 use crate::state::State;
-use crate::write::Draft;
+use crate::write::{Change, Draft};
 
 pub(super) struct DisableKey;
 
@@ -22,21 +22,24 @@ impl Operation for DisableKey {
     async fn resolve(service: &Service, caller: &Caller, input: &Self::Input) -> Result<Key> {
         service.key(caller, &input.key_id, &Self::FACTS).await.map(Key)
     }
+}
 
+impl Writes for DisableKey {
     async fn act(
         service: &Service,
         _: &Caller,
         key: Usable<Key>,
         _: &Self::Input,
-    ) -> Result<Empty> {
+    ) -> Result<Change<Empty>> {
         let mut record = key.0.record.clone();
         record.state = match record.state {
             State::Unavailable { .. } => State::Unavailable { enabled: false },
             _ => State::Disabled,
         };
+        let mut draft = Draft::default();
         if record.state != key.0.record.state {
-            Draft::default().replace(service, &key.0, &record)?.commit(service).await?;
+            draft.replace(service, &key.0, &record)?;
         }
-        Ok(Empty)
+        Ok(draft.answering(Empty))
     }
 }

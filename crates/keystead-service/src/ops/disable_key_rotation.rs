@@ -4,12 +4,12 @@ use keystead_model::{DisableKeyRotationRequest, Empty, OperationName};
 
 use crate::caller::Caller;
 use crate::error::Result;
-use crate::operation::{Facts, Key, Operation};
+use crate::operation::{Facts, Key, Operation, Writes};
 use crate::paths;
 use crate::proofs::Usable;
 use crate::rotation::{is_primary, is_rotatable};
 use crate::service::Service;
-use crate::write::Draft;
+use crate::write::{Change, Draft};
 
 pub(super) struct DisableKeyRotation;
 
@@ -28,20 +28,21 @@ impl Operation for DisableKeyRotation {
         is_rotatable(&key.0)?;
         is_primary(&key.0)
     }
+}
 
+impl Writes for DisableKeyRotation {
     async fn act(
         service: &Service,
         _: &Caller,
         key: Usable<Key>,
         _: &Self::Input,
-    ) -> Result<Empty> {
+    ) -> Result<Change<Empty>> {
         let mut record = key.0.record.clone();
+        let mut draft = Draft::default();
         if let Some(rotation) = record.rotation.take() {
-            let mut draft = Draft::default();
             draft.delete(paths::due(rotation.next, record.account, &record.region, record.id));
             service.replace_related(&mut draft, &key.0, &record).await?;
-            draft.commit(service).await?;
         }
-        Ok(Empty)
+        Ok(draft.answering(Empty))
     }
 }

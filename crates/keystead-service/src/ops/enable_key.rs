@@ -4,11 +4,11 @@ use keystead_model::{Empty, EnableKeyRequest, OperationName, OriginType};
 
 use crate::caller::Caller;
 use crate::error::Result;
-use crate::operation::{Facts, Key, Operation};
+use crate::operation::{Facts, Key, Operation, Writes};
 use crate::proofs::Usable;
 use crate::service::Service;
 use crate::state::State;
-use crate::write::Draft;
+use crate::write::{Change, Draft, FollowUp};
 
 pub(super) struct EnableKey;
 
@@ -22,13 +22,15 @@ impl Operation for EnableKey {
     async fn resolve(service: &Service, caller: &Caller, input: &Self::Input) -> Result<Key> {
         service.key(caller, &input.key_id, &Self::FACTS).await.map(Key)
     }
+}
 
+impl Writes for EnableKey {
     async fn act(
         service: &Service,
         _: &Caller,
         key: Usable<Key>,
         _: &Self::Input,
-    ) -> Result<Empty> {
+    ) -> Result<Change<Empty>> {
         let mut record = key.0.record.clone();
         let waits = record.origin == OriginType::External && !record.is_complete();
         record.state = match record.state {
@@ -37,7 +39,7 @@ impl Operation for EnableKey {
             _ => State::Enabled,
         };
         if record.state == key.0.record.state {
-            return Ok(Empty);
+            return Ok(Draft::default().answering(Empty));
         }
         let mut draft = Draft::default();
         let now = service.clock.now();
@@ -52,10 +54,9 @@ impl Operation for EnableKey {
             service.due(&mut draft, &record, next)?;
         }
         service.replace_related(&mut draft, &key.0, &record).await?;
-        draft.commit(service).await?;
         if overdue {
-            service.rotate_if_due(record.account, &record.region, record.id).await?;
+            draft.then(FollowUp::Rotate(record.account, record.region, record.id));
         }
-        Ok(Empty)
+        Ok(draft.answering(Empty))
     }
 }

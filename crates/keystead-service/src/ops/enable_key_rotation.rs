@@ -4,13 +4,13 @@ use keystead_model::{Empty, EnableKeyRotationRequest, OperationName};
 
 use crate::caller::Caller;
 use crate::error::Result;
-use crate::operation::{Facts, Key, Operation};
+use crate::operation::{Facts, Key, Operation, Writes};
 use crate::paths;
 use crate::proofs::Usable;
 use crate::records::Rotation;
 use crate::rotation::{DAY, is_primary, is_rotatable};
 use crate::service::Service;
-use crate::write::Draft;
+use crate::write::{Change, Draft};
 
 const DEFAULT_DAYS: i32 = 365;
 
@@ -33,16 +33,19 @@ impl Operation for EnableKeyRotation {
     }
 
     /// Enabled again with the period it has, a key keeps its schedule.
+}
+
+impl Writes for EnableKeyRotation {
     async fn act(
         service: &Service,
         _: &Caller,
         key: Usable<Key>,
         input: &Self::Input,
-    ) -> Result<Empty> {
+    ) -> Result<Change<Empty>> {
         let period = input.rotation_period_in_days.unwrap_or(DEFAULT_DAYS);
         let mut record = key.0.record.clone();
         if record.rotation.as_ref().is_some_and(|rotation| rotation.period == period) {
-            return Ok(Empty);
+            return Ok(Draft::default().answering(Empty));
         }
         let mut draft = Draft::default();
         if let Some(old) = &record.rotation {
@@ -52,7 +55,6 @@ impl Operation for EnableKeyRotation {
         record.rotation = Some(Rotation { period, next });
         service.due(&mut draft, &record, next)?;
         service.replace_related(&mut draft, &key.0, &record).await?;
-        draft.commit(service).await?;
-        Ok(Empty)
+        Ok(draft.answering(Empty))
     }
 }

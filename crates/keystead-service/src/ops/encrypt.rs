@@ -7,7 +7,7 @@ use keystead_model::{
 use crate::asymmetric::plaintext_fits;
 use crate::caller::Caller;
 use crate::error::Result;
-use crate::operation::{Facts, Key, Need, Operation};
+use crate::operation::{Facts, Key, Need, Operation, Reads};
 use crate::proofs::Usable;
 use crate::seal::{algorithm_fits, context, context_fits};
 use crate::service::Service;
@@ -34,7 +34,9 @@ impl Operation for Encrypt {
         context_fits(&key.0, input.encryption_context.as_ref())?;
         plaintext_fits(&key.0, input.encryption_algorithm, input.plaintext.len())
     }
+}
 
+impl Reads for Encrypt {
     async fn act(
         service: &Service,
         _: &Caller,

@@ -9,7 +9,7 @@ use keystead_model::{
 
 use crate::caller::Caller;
 use crate::error::{Error, Result};
-use crate::operation::{Facts, Key, Need, Operation};
+use crate::operation::{Facts, Key, Need, Operation, Reads};
 use crate::proofs::Usable;
 use crate::seal::{Ciphertext, context};
 use crate::service::Service;
@@ -32,7 +32,9 @@ impl Operation for GenerateDataKey {
     async fn resolve(service: &Service, caller: &Caller, input: &Self::Input) -> Result<Key> {
         service.key(caller, &input.key_id, &Self::FACTS).await.map(Key)
     }
+}
 
+impl Reads for GenerateDataKey {
     async fn act(
         service: &Service,
         _: &Caller,
@@ -72,7 +74,9 @@ impl Operation for GenerateDataKeyWithoutPlaintext {
     async fn resolve(service: &Service, caller: &Caller, input: &Self::Input) -> Result<Key> {
         service.key(caller, &input.key_id, &Self::FACTS).await.map(Key)
     }
+}
 
+impl Reads for GenerateDataKeyWithoutPlaintext {
     async fn act(
         service: &Service,
         _: &Caller,

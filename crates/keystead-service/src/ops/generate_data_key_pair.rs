@@ -11,7 +11,7 @@ use keystead_model::{
 
 use crate::caller::Caller;
 use crate::error::{Error, Result};
-use crate::operation::{Facts, Key, Need, Operation};
+use crate::operation::{Facts, Key, Need, Operation, Reads};
 use crate::proofs::Usable;
 use crate::seal::{Ciphertext, context};
 use crate::service::Service;
@@ -39,7 +39,9 @@ impl Operation for GenerateDataKeyPair {
     fn fits(key: &Usable<Key>, _: &Self::Input) -> Result<()> {
         outside_key_stores(key)
     }
+}
 
+impl Reads for GenerateDataKeyPair {
     async fn act(
         service: &Service,
         _: &Caller,
@@ -84,7 +86,9 @@ impl Operation for GenerateDataKeyPairWithoutPlaintext {
     fn fits(key: &Usable<Key>, _: &Self::Input) -> Result<()> {
         outside_key_stores(key)
     }
+}
 
+impl Reads for GenerateDataKeyPairWithoutPlaintext {
     async fn act(
         service: &Service,
         _: &Caller,

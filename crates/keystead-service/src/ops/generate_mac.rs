@@ -5,7 +5,7 @@ use keystead_model::{Blob, GenerateMacRequest, GenerateMacResponse, OperationNam
 use crate::asymmetric::mac_fits;
 use crate::caller::Caller;
 use crate::error::Result;
-use crate::operation::{Facts, Key, Need, Operation};
+use crate::operation::{Facts, Key, Need, Operation, Reads};
 use crate::proofs::Usable;
 use crate::service::Service;
 
@@ -25,7 +25,9 @@ impl Operation for GenerateMac {
     fn fits(key: &Usable<Key>, input: &Self::Input) -> Result<()> {
         mac_fits(&key.0.record, input.mac_algorithm)
     }
+}
 
+impl Reads for GenerateMac {
     async fn act(
         service: &Service,
         _: &Caller,

@@ -5,7 +5,7 @@ use keystead_model::{Blob, GenerateRandomRequest, GenerateRandomResponse, Operat
 
 use crate::caller::Caller;
 use crate::error::{Error, Result};
-use crate::operation::{Facts, Need, Nothing, Operation};
+use crate::operation::{Facts, Need, Nothing, Operation, Reads};
 use crate::proofs::Usable;
 use crate::service::Service;
 
@@ -32,7 +32,9 @@ impl Operation for GenerateRandom {
     async fn resolve(_: &Service, _: &Caller, _: &Self::Input) -> Result<Nothing> {
         Ok(Nothing)
     }
+}
 
+impl Reads for GenerateRandom {
     async fn act(
         _: &Service,
         _: &Caller,

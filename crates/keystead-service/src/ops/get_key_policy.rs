@@ -4,7 +4,7 @@ use keystead_model::{GetKeyPolicyRequest, GetKeyPolicyResponse, OperationName};
 
 use crate::caller::Caller;
 use crate::error::{Error, Result};
-use crate::operation::{Facts, Key, Operation};
+use crate::operation::{Facts, Key, Operation, Reads};
 use crate::proofs::Usable;
 use crate::records::{self, PolicyRecord};
 use crate::service::Service;
@@ -22,7 +22,9 @@ impl Operation for GetKeyPolicy {
     async fn resolve(service: &Service, caller: &Caller, input: &Self::Input) -> Result<Key> {
         service.key(caller, &input.key_id, &Self::FACTS).await.map(Key)
     }
+}
 
+impl Reads for GetKeyPolicy {
     async fn act(
         service: &Service,
         _: &Caller,

@@ -6,7 +6,7 @@ use keystead_model::{
 
 use crate::caller::Caller;
 use crate::error::Result;
-use crate::operation::{Facts, Key, Operation};
+use crate::operation::{Facts, Key, Operation, Reads};
 use crate::proofs::Usable;
 use crate::service::Service;
 use crate::state::State;
@@ -25,6 +25,9 @@ impl Operation for GetKeyRotationStatus {
     }
 
     /// A key that waits for deletion reports no rotation; the setting is kept for its return.
+}
+
+impl Reads for GetKeyRotationStatus {
     async fn act(
         service: &Service,
         _: &Caller,

@@ -10,7 +10,7 @@ use keystead_model::{
 use crate::caller::Caller;
 use crate::error::{Error, Result};
 use crate::import::{TOKEN_LIFE, Token, algorithm, kind, wrapping_spec};
-use crate::operation::{Facts, Key, Operation};
+use crate::operation::{Facts, Key, Operation, Reads};
 use crate::proofs::Usable;
 use crate::service::Service;
 use crate::specs;
@@ -54,7 +54,9 @@ impl Operation for GetParametersForImport {
             ))
         })
     }
+}
 
+impl Reads for GetParametersForImport {
     async fn act(
         service: &Service,
         _: &Caller,

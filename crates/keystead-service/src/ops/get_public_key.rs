@@ -7,7 +7,7 @@ use crate::authorization::Wish;
 use crate::caller::Caller;
 use crate::error::{Error, Result};
 use crate::metadata;
-use crate::operation::{Facts, Key, Operation};
+use crate::operation::{Facts, Key, Operation, Reads};
 use crate::proofs::Usable;
 use crate::service::Service;
 use crate::specs;
@@ -36,7 +36,9 @@ impl Operation for GetPublicKey {
         }
         Ok(())
     }
+}
 
+impl Reads for GetPublicKey {
     async fn act(
         _: &Service,
         _: &Caller,

@@ -9,12 +9,12 @@ use keystead_model::{
 use crate::caller::Caller;
 use crate::error::{Error, Result};
 use crate::import;
-use crate::operation::{Facts, Key, Operation};
+use crate::operation::{Facts, Key, Operation, Writes};
 use crate::proofs::Usable;
 use crate::records::Imported;
 use crate::rotation::DAY;
 use crate::service::Service;
-use crate::write::Draft;
+use crate::write::{Change, Draft};
 
 /// The longest life of imported material, days.
 const LONGEST: i64 = 365;
@@ -42,13 +42,15 @@ impl Operation for ImportKeyMaterial {
     async fn resolve(service: &Service, caller: &Caller, input: &Self::Input) -> Result<Key> {
         service.key(caller, &input.key_id, &Self::FACTS).await.map(Key)
     }
+}
 
+impl Writes for ImportKeyMaterial {
     async fn act(
         service: &Service,
         _: &Caller,
         key: Usable<Key>,
         input: &Self::Input,
-    ) -> Result<Self::Output> {
+    ) -> Result<Change<Self::Output>> {
         let opened = service.open_import_token(&key.0, input.import_token.as_slice())?;
         let spec = WrappingKeySpec::parse(&opened.token.spec);
         let algorithm = WrappingAlgorithm::parse(&opened.token.algorithm);
@@ -90,11 +92,10 @@ impl Operation for ImportKeyMaterial {
             service.due(&mut draft, &record, end)?;
         }
         service.announce_import(&mut draft, &key.0, &record, new.id).await?;
-        draft.commit(service).await?;
-        Ok(ImportKeyMaterialResponse {
+        Ok(draft.answering(ImportKeyMaterialResponse {
             key_id: Some(key.0.arn.clone()),
             key_material_id: record.is_symmetric().then(|| new.id.to_string()),
-        })
+        }))
     }
 }
 

@@ -7,7 +7,7 @@ use keystead_store::KeyRange;
 
 use crate::caller::Caller;
 use crate::error::{Error, Result};
-use crate::operation::{Facts, Operation, OptionalKey};
+use crate::operation::{Facts, Operation, OptionalKey, Reads};
 use crate::pagination::{List, Sizes, cut};
 use crate::paths;
 use crate::proofs::Usable;
@@ -40,7 +40,9 @@ impl Operation for ListAliases {
         }
         .map(OptionalKey)
     }
+}
 
+impl Reads for ListAliases {
     async fn act(
         service: &Service,
         caller: &Caller,

@@ -6,7 +6,7 @@ use keystead_store::KeyRange;
 use crate::caller::Caller;
 use crate::error::{Error, Result};
 use crate::grants::{Grant, GrantPlace, check_id, entry};
-use crate::operation::{Facts, Key, Operation};
+use crate::operation::{Facts, Key, Operation, Reads};
 use crate::pagination::{List, Sizes};
 use crate::paths;
 use crate::proofs::Usable;
@@ -35,7 +35,9 @@ impl Operation for ListGrants {
     async fn resolve(service: &Service, caller: &Caller, input: &Self::Input) -> Result<Key> {
         service.key(caller, &input.key_id, &Self::FACTS).await.map(Key)
     }
+}
 
+impl Reads for ListGrants {
     async fn act(
         service: &Service,
         caller: &Caller,

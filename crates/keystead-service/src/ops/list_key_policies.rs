@@ -5,7 +5,7 @@ use keystead_model::{ListKeyPoliciesRequest, ListKeyPoliciesResponse, OperationN
 use crate::caller::Caller;
 use crate::error::{Error, Result};
 use crate::key_policy;
-use crate::operation::{Facts, Key, Operation};
+use crate::operation::{Facts, Key, Operation, Reads};
 use crate::proofs::Usable;
 use crate::service::Service;
 
@@ -31,7 +31,9 @@ impl Operation for ListKeyPolicies {
     async fn resolve(service: &Service, caller: &Caller, input: &Self::Input) -> Result<Key> {
         service.key(caller, &input.key_id, &Self::FACTS).await.map(Key)
     }
+}
 
+impl Reads for ListKeyPolicies {
     async fn act(_: &Service, _: &Caller, _: Usable<Key>, _: &Self::Input) -> Result<Self::Output> {
         Ok(ListKeyPoliciesResponse {
             policy_names: Some(vec![key_policy::NAME.into()]),

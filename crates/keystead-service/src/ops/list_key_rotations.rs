@@ -9,7 +9,7 @@ use keystead_model::{
 
 use crate::caller::Caller;
 use crate::error::{Error, Result};
-use crate::operation::{Facts, Key, Operation};
+use crate::operation::{Facts, Key, Operation, Reads};
 use crate::pagination::{List, Sizes, cut};
 use crate::proofs::Usable;
 use crate::records::MaterialEntry;
@@ -38,7 +38,9 @@ impl Operation for ListKeyRotations {
     fn fits(key: &Usable<Key>, _: &Self::Input) -> Result<()> {
         is_rotatable(&key.0)
     }
+}
 
+impl Reads for ListKeyRotations {
     async fn act(
         service: &Service,
         caller: &Caller,

@@ -5,7 +5,7 @@ use keystead_store::KeyRange;
 
 use crate::caller::Caller;
 use crate::error::{Error, Result};
-use crate::operation::{Facts, Nothing, Operation};
+use crate::operation::{Facts, Nothing, Operation, Reads};
 use crate::pagination::{List, Sizes, cut};
 use crate::paths;
 use crate::proofs::Usable;
@@ -25,7 +25,9 @@ impl Operation for ListKeys {
     async fn resolve(_: &Service, _: &Caller, _: &Self::Input) -> Result<Nothing> {
         Ok(Nothing)
     }
+}
 
+impl Reads for ListKeys {
     async fn act(
         service: &Service,
         caller: &Caller,

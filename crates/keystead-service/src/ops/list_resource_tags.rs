@@ -4,7 +4,7 @@ use keystead_model::{ListResourceTagsRequest, ListResourceTagsResponse, Operatio
 
 use crate::caller::Caller;
 use crate::error::Result;
-use crate::operation::{Facts, Key, Operation};
+use crate::operation::{Facts, Key, Operation, Reads};
 use crate::pagination::{List, Sizes, cut};
 use crate::proofs::Usable;
 use crate::service::Service;
@@ -27,7 +27,9 @@ impl Operation for ListResourceTags {
     async fn resolve(service: &Service, caller: &Caller, input: &Self::Input) -> Result<Key> {
         service.key(caller, &input.key_id, &Self::FACTS).await.map(Key)
     }
+}
 
+impl Reads for ListResourceTags {
     async fn act(
         service: &Service,
         caller: &Caller,

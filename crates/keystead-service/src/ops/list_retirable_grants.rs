@@ -8,7 +8,7 @@ use keystead_store::KeyRange;
 use crate::caller::Caller;
 use crate::error::{Error, Result};
 use crate::grants::{GrantPlace, check_principal, entry};
-use crate::operation::{Demand, Demands, Facts, Operation, Resource, Target};
+use crate::operation::{Demand, Demands, Facts, Operation, Reads, Resource, Target};
 use crate::pagination::{List, Sizes, cut};
 use crate::paths;
 use crate::proofs::Usable;
@@ -54,7 +54,9 @@ impl Operation for ListRetirableGrants {
     async fn resolve(_: &Service, _: &Caller, input: &Self::Input) -> Result<Retirable> {
         Ok(Retirable(input.retiring_principal.clone()))
     }
+}
 
+impl Reads for ListRetirableGrants {
     async fn act(
         service: &Service,
         caller: &Caller,

@@ -6,8 +6,8 @@
 use keystead_model::OperationName;
 
 use crate::caller::Caller;
-use crate::operation::Operation;
-use crate::road::{Travelling, travel};
+use crate::operation::{Reads, Writes};
+use crate::road::{Reading, Travelling, Writing, travel};
 use crate::service::Service;
 
 mod cancel_key_deletion;
@@ -74,12 +74,12 @@ pub(crate) struct Row {
     pub(crate) run: Option<Runner>,
 }
 
-const fn reads<O: Operation>() -> Row {
-    Row { name: O::FACTS.name, changes_state: false, run: Some(travel::<O>) }
+const fn reads<O: Reads>() -> Row {
+    Row { name: O::FACTS.name, changes_state: false, run: Some(travel::<O, Reading>) }
 }
 
-const fn writes<O: Operation>() -> Row {
-    Row { name: O::FACTS.name, changes_state: true, run: Some(travel::<O>) }
+const fn writes<O: Writes>() -> Row {
+    Row { name: O::FACTS.name, changes_state: true, run: Some(travel::<O, Writing>) }
 }
 
 const fn not_built(name: OperationName) -> Row {

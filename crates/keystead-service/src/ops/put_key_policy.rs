@@ -5,11 +5,11 @@ use serde_json::Map;
 
 use crate::caller::Caller;
 use crate::error::{Error, Result};
-use crate::operation::{Facts, Key, Operation};
+use crate::operation::{Facts, Key, Operation, Writes};
 use crate::proofs::Usable;
 use crate::records::PolicyRecord;
 use crate::service::Service;
-use crate::write::Draft;
+use crate::write::{Change, Draft};
 use crate::{key_policy, paths};
 
 pub(super) struct PutKeyPolicy;
@@ -33,13 +33,15 @@ impl Operation for PutKeyPolicy {
     async fn resolve(service: &Service, caller: &Caller, input: &Self::Input) -> Result<Key> {
         service.key(caller, &input.key_id, &Self::FACTS).await.map(Key)
     }
+}
 
+impl Writes for PutKeyPolicy {
     async fn act(
         service: &Service,
         caller: &Caller,
         key: Usable<Key>,
         input: &Self::Input,
-    ) -> Result<Empty> {
+    ) -> Result<Change<Empty>> {
         if input.bypass_policy_lockout_safety_check != Some(true) {
             key_policy::check_lockout(service, caller, &input.policy, &key.0.record)?;
         }
@@ -50,7 +52,6 @@ impl Operation for PutKeyPolicy {
         // The key must still exist: a policy of a deleted key would stay for ever.
         draft.unchanged(paths::key(account, region, id), key.0.revision);
         draft.put(service, paths::policy(account, region, id), &policy)?;
-        draft.commit(service).await?;
-        Ok(Empty)
+        Ok(draft.answering(Empty))
     }
 }

@@ -10,7 +10,7 @@ use crate::asymmetric::plaintext_fits;
 use crate::authorization::Wish;
 use crate::caller::Caller;
 use crate::error::{Error, Result};
-use crate::operation::{Facts, Need, Operation, ReSealed};
+use crate::operation::{Facts, Need, Operation, ReSealed, Reads};
 use crate::proofs::Usable;
 use crate::seal::{algorithm_fits, context, context_fits};
 use crate::service::Service;
@@ -67,7 +67,9 @@ impl Operation for ReEncrypt {
         context_fits(source, input.source_encryption_context.as_ref())?;
         context_fits(destination, input.destination_encryption_context.as_ref())
     }
+}
 
+impl Reads for ReEncrypt {
     async fn act(
         service: &Service,
         _: &Caller,

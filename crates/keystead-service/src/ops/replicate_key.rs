@@ -9,12 +9,12 @@ use serde_json::Map;
 use crate::caller::Caller;
 use crate::error::{Error, Result};
 use crate::multi_region::{first_state, shared};
-use crate::operation::{Facts, New, Operation, Replicated};
+use crate::operation::{Facts, New, Operation, Replicated, Writes};
 use crate::proofs::Usable;
 use crate::records::{self, KeyRecord, PolicyRecord, ReferenceRecord};
 use crate::service::Service;
 use crate::state::State;
-use crate::write::Draft;
+use crate::write::{Change, Draft};
 use crate::{key_policy, metadata, paths, tags};
 
 pub(super) struct ReplicateKey;
@@ -41,13 +41,15 @@ impl Operation for ReplicateKey {
         let replica = New { tags, policy: input.policy.is_some() };
         Ok(Replicated { primary, region: input.replica_region.parse().ok(), replica })
     }
+}
 
+impl Writes for ReplicateKey {
     async fn act(
         service: &Service,
         caller: &Caller,
         keys: Usable<Replicated>,
         input: &Self::Input,
-    ) -> Result<Self::Output> {
+    ) -> Result<Change<Self::Output>> {
         let (key, primary) = (&keys.primary, &keys.primary.record);
         let region = target(&input.replica_region, caller)?;
         let (account, id) = (primary.account, primary.id);
@@ -98,8 +100,7 @@ impl Operation for ReplicateKey {
 
         let changed = KeyRecord { multi_region: Some(all), ..primary.clone() };
         service.replace_related_but(&mut draft, key, &changed, &region).await?;
-        draft.commit(service).await?;
-        answer(&replica, &text, input)
+        Ok(draft.answering(answer(&replica, &text, input)?))
     }
 }
 

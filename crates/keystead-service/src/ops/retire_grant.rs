@@ -9,9 +9,10 @@ use crate::caller::Caller;
 use crate::error::{Error, Result};
 use crate::grants::{Grant, GrantPlace, check_id};
 use crate::keys::KeyEntry;
-use crate::operation::{Demand, Demands, Facts, Operation, Resource, Target};
+use crate::operation::{Demand, Demands, Facts, Operation, Resource, Target, Writes};
 use crate::proofs::Usable;
 use crate::service::Service;
+use crate::write::Change;
 
 pub(super) struct RetireGrant;
 
@@ -60,15 +61,16 @@ impl Operation for RetireGrant {
             _ => Err(Error::internal("neither token nor ids")),
         }
     }
+}
 
+impl Writes for RetireGrant {
     async fn act(
         service: &Service,
         _: &Caller,
         retired: Usable<Retired>,
         _: &Self::Input,
-    ) -> Result<Empty> {
-        service.delete_grant(&retired.grant).await?;
-        Ok(Empty)
+    ) -> Result<Change<Empty>> {
+        Ok(service.without_grant(&retired.grant).await?.answering(Empty))
     }
 }
 

@@ -5,9 +5,10 @@ use keystead_model::{Empty, OperationName, RevokeGrantRequest};
 use crate::caller::Caller;
 use crate::error::{Error, Result};
 use crate::grants::{GrantPlace, check_id};
-use crate::operation::{Facts, Key, Operation};
+use crate::operation::{Facts, Key, Operation, Writes};
 use crate::proofs::Usable;
 use crate::service::Service;
+use crate::write::Change;
 
 pub(super) struct RevokeGrant;
 
@@ -29,16 +30,17 @@ impl Operation for RevokeGrant {
     async fn verify(service: &Service, key: &Usable<Key>, input: &Self::Input) -> Result<()> {
         service.grant(place(key, input)).await?.map(drop).ok_or_else(|| missing(input))
     }
+}
 
+impl Writes for RevokeGrant {
     async fn act(
         service: &Service,
         _: &Caller,
         key: Usable<Key>,
         input: &Self::Input,
-    ) -> Result<Empty> {
+    ) -> Result<Change<Empty>> {
         let grant = service.grant(place(&key, input)).await?.ok_or_else(|| missing(input))?;
-        service.delete_grant(&grant).await?;
-        Ok(Empty)
+        Ok(service.without_grant(&grant).await?.answering(Empty))
     }
 }
 

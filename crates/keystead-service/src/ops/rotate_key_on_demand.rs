@@ -8,12 +8,12 @@ use keystead_model::{
 use crate::caller::Caller;
 use crate::error::{Error, Result};
 use crate::import;
-use crate::operation::{Facts, Key, Operation};
+use crate::operation::{Facts, Key, Operation, Writes};
 use crate::proofs::Usable;
 use crate::records::OnDemand;
 use crate::rotation::{is_primary, is_rotatable};
 use crate::service::Service;
-use crate::write::Draft;
+use crate::write::{Change, Draft};
 
 /// How often a key can be rotated on demand.
 const MAXIMUM: usize = 25;
@@ -50,13 +50,15 @@ impl Operation for RotateKeyOnDemand {
         }
         Ok(())
     }
+}
 
+impl Writes for RotateKeyOnDemand {
     async fn act(
         service: &Service,
         _: &Caller,
         key: Usable<Key>,
         _: &Self::Input,
-    ) -> Result<Self::Output> {
+    ) -> Result<Change<Self::Output>> {
         let now = service.clock.now();
         let mut record = key.0.record.clone();
         if record.on_demand.is_some() {
@@ -81,7 +83,6 @@ impl Operation for RotateKeyOnDemand {
             }
         }
         service.replace_related(&mut draft, &key.0, &record).await?;
-        draft.commit(service).await?;
-        Ok(RotateKeyOnDemandResponse { key_id: Some(key.0.arn.clone()) })
+        Ok(draft.answering(RotateKeyOnDemandResponse { key_id: Some(key.0.arn.clone()) }))
     }
 }

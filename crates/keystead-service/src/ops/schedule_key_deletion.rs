@@ -6,12 +6,12 @@ use keystead_model::{
 
 use crate::caller::Caller;
 use crate::error::{Error, Result};
-use crate::operation::{Facts, Key, Operation};
+use crate::operation::{Facts, Key, Operation, Writes};
 use crate::proofs::Usable;
 use crate::rotation::DAY;
 use crate::service::Service;
 use crate::state::State;
-use crate::write::Draft;
+use crate::write::{Change, Draft};
 
 const DEFAULT_DAYS: i32 = 30;
 
@@ -35,13 +35,15 @@ impl Operation for ScheduleKeyDeletion {
     async fn resolve(service: &Service, caller: &Caller, input: &Self::Input) -> Result<Key> {
         service.key(caller, &input.key_id, &Self::FACTS).await.map(Key)
     }
+}
 
+impl Writes for ScheduleKeyDeletion {
     async fn act(
         service: &Service,
         _: &Caller,
         key: Usable<Key>,
         input: &Self::Input,
-    ) -> Result<Self::Output> {
+    ) -> Result<Change<Self::Output>> {
         let window = input.pending_window_in_days.unwrap_or(DEFAULT_DAYS);
         let mut record = key.0.record.clone();
         let mut draft = Draft::default();
@@ -58,8 +60,8 @@ impl Operation for ScheduleKeyDeletion {
             service.due(&mut draft, &record, deletion)?;
             Some(Timestamp::from_millis(deletion))
         };
-        draft.replace(service, &key.0, &record)?.commit(service).await?;
-        Ok(ScheduleKeyDeletionResponse {
+        draft.replace(service, &key.0, &record)?;
+        Ok(draft.answering(ScheduleKeyDeletionResponse {
             key_id: Some(key.0.arn.clone()),
             deletion_date: deletion,
             key_state: Some(match deletion {
@@ -67,6 +69,6 @@ impl Operation for ScheduleKeyDeletion {
                 None => KeyState::PendingReplicaDeletion,
             }),
             pending_window_in_days: Some(window),
-        })
+        }))
     }
 }

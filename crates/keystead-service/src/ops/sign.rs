@@ -6,7 +6,7 @@ use keystead_model::{Blob, OperationName, SignRequest, SignResponse};
 use crate::asymmetric::message;
 use crate::caller::Caller;
 use crate::error::{Error, Result};
-use crate::operation::{Facts, Key, Need, Operation};
+use crate::operation::{Facts, Key, Need, Operation, Reads};
 use crate::proofs::Usable;
 use crate::service::Service;
 
@@ -27,7 +27,9 @@ impl Operation for Sign {
         let bytes = input.message.as_slice();
         message(&key.0.record, input.signing_algorithm, input.message_type, bytes).map(drop)
     }
+}
 
+impl Reads for Sign {
     async fn act(
         service: &Service,
         _: &Caller,

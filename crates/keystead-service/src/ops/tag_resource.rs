@@ -4,11 +4,11 @@ use keystead_model::{Empty, OperationName, TagResourceRequest};
 
 use crate::caller::Caller;
 use crate::error::Result;
-use crate::operation::{Facts, Key, Operation};
+use crate::operation::{Facts, Key, Operation, Writes};
 use crate::proofs::Usable;
 use crate::service::Service;
 use crate::tags;
-use crate::write::Draft;
+use crate::write::{Change, Draft};
 
 pub(super) struct TagResource;
 
@@ -26,17 +26,20 @@ impl Operation for TagResource {
     async fn resolve(service: &Service, caller: &Caller, input: &Self::Input) -> Result<Key> {
         service.key(caller, &input.key_id, &Self::FACTS).await.map(Key)
     }
+}
 
+impl Writes for TagResource {
     async fn act(
         service: &Service,
         _: &Caller,
         key: Usable<Key>,
         input: &Self::Input,
-    ) -> Result<Empty> {
+    ) -> Result<Change<Empty>> {
         let mut record = key.0.record.clone();
         record.tags = tags::merged(&record.tags, &input.tags);
         tags::fits(record.tags.len())?;
-        Draft::default().replace(service, &key.0, &record)?.commit(service).await?;
-        Ok(Empty)
+        let mut draft = Draft::default();
+        draft.replace(service, &key.0, &record)?;
+        Ok(draft.answering(Empty))
     }
 }

@@ -4,10 +4,10 @@ use keystead_model::{Empty, OperationName, UntagResourceRequest};
 
 use crate::caller::Caller;
 use crate::error::Result;
-use crate::operation::{Facts, Key, Operation};
+use crate::operation::{Facts, Key, Operation, Writes};
 use crate::proofs::Usable;
 use crate::service::Service;
-use crate::write::Draft;
+use crate::write::{Change, Draft};
 
 pub(super) struct UntagResource;
 
@@ -21,18 +21,21 @@ impl Operation for UntagResource {
     async fn resolve(service: &Service, caller: &Caller, input: &Self::Input) -> Result<Key> {
         service.key(caller, &input.key_id, &Self::FACTS).await.map(Key)
     }
+}
 
+impl Writes for UntagResource {
     async fn act(
         service: &Service,
         _: &Caller,
         key: Usable<Key>,
         input: &Self::Input,
-    ) -> Result<Empty> {
+    ) -> Result<Change<Empty>> {
         let mut record = key.0.record.clone();
         record.tags.retain(|(tag, _)| !input.tag_keys.contains(tag));
+        let mut draft = Draft::default();
         if record.tags != key.0.record.tags {
-            Draft::default().replace(service, &key.0, &record)?.commit(service).await?;
+            draft.replace(service, &key.0, &record)?;
         }
-        Ok(Empty)
+        Ok(draft.answering(Empty))
     }
 }

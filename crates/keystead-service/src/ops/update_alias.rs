@@ -4,11 +4,11 @@ use keystead_model::{Empty, KeySpec, OperationName, UpdateAliasRequest, alias_ar
 
 use crate::caller::Caller;
 use crate::error::{Error, Result};
-use crate::operation::{Aliased, Facts, Operation};
+use crate::operation::{Aliased, Facts, Operation, Writes};
 use crate::proofs::Usable;
 use crate::records::{self, AliasRecord, KeyRecord};
 use crate::service::Service;
-use crate::write::Draft;
+use crate::write::{Change, Draft};
 use crate::{aliases, paths};
 
 pub(super) struct UpdateAlias;
@@ -54,13 +54,15 @@ impl Operation for UpdateAlias {
         }
         Ok(())
     }
+}
 
+impl Writes for UpdateAlias {
     async fn act(
         service: &Service,
         caller: &Caller,
         alias: Usable<Aliased>,
         _: &Self::Input,
-    ) -> Result<Empty> {
+    ) -> Result<Change<Empty>> {
         let (account, region, name) = (caller.account(), caller.region(), alias.name.as_str());
         let (Some(present), Some(target)) = (&alias.present, &alias.target) else {
             return Err(Error::internal("no target"));
@@ -85,8 +87,7 @@ impl Operation for UpdateAlias {
             draft.put_raw(paths::key_alias(account, region, new.id, name), Vec::new());
             draft.replace(service, present, &old)?.replace(service, target, &new)?;
         }
-        draft.commit(service).await?;
-        Ok(Empty)
+        Ok(draft.answering(Empty))
     }
 }
 

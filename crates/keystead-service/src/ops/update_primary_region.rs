@@ -7,13 +7,13 @@ use keystead_model::{Empty, OperationName, UpdatePrimaryRegionRequest, key_arn};
 use super::replicate_key::target;
 use crate::caller::Caller;
 use crate::error::{Error, Result};
-use crate::operation::{Facts, Operation, Succeeded};
+use crate::operation::{Facts, Operation, Succeeded, Writes};
 use crate::paths;
 use crate::proofs::Usable;
 use crate::records::MultiRegion;
 use crate::service::Service;
 use crate::state::{self, State};
-use crate::write::Draft;
+use crate::write::{Change, Draft};
 
 pub(super) struct UpdatePrimaryRegion;
 
@@ -31,13 +31,15 @@ impl Operation for UpdatePrimaryRegion {
         let successor = at.map(|at| Arc::new(related.swap_remove(at)));
         Ok(Succeeded { primary, successor })
     }
+}
 
+impl Writes for UpdatePrimaryRegion {
     async fn act(
         service: &Service,
         caller: &Caller,
         keys: Usable<Succeeded>,
         input: &Self::Input,
-    ) -> Result<Empty> {
+    ) -> Result<Change<Empty>> {
         let region = target(&input.primary_region, caller)?;
         let key = &keys.primary;
         let mut old = key.record.clone();
@@ -74,7 +76,6 @@ impl Operation for UpdatePrimaryRegion {
             record.multi_region = Some(all.clone());
             draft.replace(service, other, &record)?;
         }
-        draft.commit(service).await?;
-        Ok(Empty)
+        Ok(draft.answering(Empty))
     }
 }

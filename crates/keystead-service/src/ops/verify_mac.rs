@@ -6,7 +6,7 @@ use keystead_model::{OperationName, VerifyMacRequest, VerifyMacResponse};
 use crate::asymmetric::mac_fits;
 use crate::caller::Caller;
 use crate::error::{Error, Result};
-use crate::operation::{Facts, Key, Need, Operation};
+use crate::operation::{Facts, Key, Need, Operation, Reads};
 use crate::proofs::Usable;
 use crate::service::Service;
 
@@ -26,7 +26,9 @@ impl Operation for VerifyMac {
     fn fits(key: &Usable<Key>, input: &Self::Input) -> Result<()> {
         mac_fits(&key.0.record, input.mac_algorithm)
     }
+}
 
+impl Reads for VerifyMac {
     async fn act(
         service: &Service,
         _: &Caller,
