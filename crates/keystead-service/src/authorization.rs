@@ -107,6 +107,7 @@ pub(crate) async fn permit_retiring(
     if !by_grant && !takes_part {
         return Err(refused());
     }
+    let policy = service.keys.policy(&service.keyring, key).await?;
     let demand = Demand::on_key("RetireGrant", key);
     let pairs = |map: &Option<BTreeMap<String, String>>| {
         map.as_ref().map(|map| map.iter().map(|(key, value)| (key, value)).collect())
@@ -124,7 +125,6 @@ pub(crate) async fn permit_retiring(
         principal: &for_policies,
         facts: &facts,
     };
-    let policy = service.keys.policy(&service.keyring, key).await?;
     if policy.evaluate_resource_policy(&request).denied().is_some() {
         return Err(refused());
     }
@@ -231,11 +231,14 @@ async fn on_key(
         false => None,
     };
     let facts = facts_on_key(service, asked, demand, key, aliases.as_deref());
-    let principal = caller.principal().for_policies();
-    let request = Request { action, resource: Some(&key.arn), principal: &principal, facts: &facts };
-    let owner = key.record.account;
-    let bundle = Bundle::of(caller);
-    let by_policy = bundle.decide(&request, Some((&policy, owner.as_str())), Reach::None);
+    let decide = |grant: Reach| {
+        let principal = caller.principal().for_policies();
+        let (resource, facts) = (Some(key.arn.as_str()), &facts);
+        let request = Request { action, resource, principal: &principal, facts };
+        let owner = key.record.account;
+        Bundle::of(caller).decide(&request, Some((&policy, owner.as_str())), grant)
+    };
+    let by_policy = decide(Reach::None);
     let implicit = matches!(by_policy.reason, Reason::Implicit { .. });
     let Some(operation) = GrantOperation::parse(demand.action) else { return Ok(by_policy) };
     if by_policy.allowed || !implicit {
@@ -245,7 +248,7 @@ async fn on_key(
         service.granted(caller.principal(), key, operation, asked.wish, asked.grants).await?;
     match reach {
         Reach::None => Ok(by_policy),
-        reach => Ok(bundle.decide(&request, Some((&policy, owner.as_str())), reach)),
+        reach => Ok(decide(reach)),
     }
 }
 
@@ -319,7 +322,10 @@ fn refusal(
     let (layer, explicit) = match reason {
         Reason::Explicit { layer, .. } => (layer, true),
         Reason::Implicit { layer } => (layer, false),
-        Reason::AllowedBy { .. } => (Layer::Identity, false),
+        // Not a refusal at all.
+        Reason::AllowedBy { .. } | Reason::AllowedByGrant | Reason::AllowedToRoot => {
+            (Layer::Identity, false)
+        }
     };
     Error::denied(arn, action, resource.as_deref(), layer, explicit)
 }

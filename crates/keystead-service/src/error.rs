@@ -254,13 +254,13 @@ impl Error {
     ) -> Self {
         let on = resource.map(|arn| format!(" on resource: {arn}")).unwrap_or_default();
         let (article, policy) = match layer {
-            Layer::Guardrail => ("a", "service control policy"),
-            Layer::Resource | Layer::Grant => ("a", "resource-based policy"),
+            Layer::ServiceControl => ("a", "service control policy"),
+            Layer::Resource => ("a", "resource-based policy"),
             Layer::Boundary => ("a", "permissions boundary"),
             Layer::Session => ("a", "session policy"),
             Layer::Identity => ("an", "identity-based policy"),
         };
-        let why = if explicit || layer == Layer::Guardrail {
+        let why = if explicit || layer == Layer::ServiceControl {
             format!("with an explicit deny in {article} {policy}")
         } else {
             format!("because no {policy} allows the {action} action")

@@ -17,8 +17,7 @@ use crate::paths;
 use crate::records::{GraveRecord, Imported, KeyRecord, MaterialEntry, Rotated};
 use crate::service::Service;
 use crate::state::State;
-use crate::sweep::bury;
-use crate::write::Draft;
+use crate::write::{Draft, FollowUp};
 
 /// How long a token and its wrapping key are good for, milliseconds.
 pub(crate) const TOKEN_LIFE: i64 = 24 * 60 * 60 * 1_000;

@@ -179,8 +179,12 @@ fn here(caller: &Caller, given: &str, partition: &str, region: &str) -> Result<(
 
 /// The refusal of another account's key, the same whether it exists or not; at once where the
 /// operation does not cross accounts.
-fn across(caller: &Caller, facts: &Facts, action: &str) -> Result<impl Fn() -> Error + Copy> {
-    let refused = || {
+fn across<'a>(
+    caller: &'a Caller,
+    facts: &Facts,
+    action: &'a str,
+) -> Result<impl Fn() -> Error + Copy + use<'a>> {
+    let refused = move || {
         Error::denied_across_accounts(caller.principal().shown_arn(), &format!("kms:{action}"))
     };
     if facts.crosses_accounts { Ok(refused) } else { Err(refused()) }

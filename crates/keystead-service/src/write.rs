@@ -118,7 +118,8 @@ impl Draft {
         // would wait in memory.
         service.keys.refresh();
         for follow_up in follow_ups {
-            follow_up.carry_out(service).await;
+            // Boxed: what follows may commit, too.
+            Box::pin(follow_up.carry_out(service)).await;
         }
         Ok(())
     }

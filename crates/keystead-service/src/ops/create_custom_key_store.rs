@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::operation::{Facts, Nothing, Operation, Writes};
 use crate::proofs::Usable;
 use crate::service::Service;
-use crate::write::{Change, Draft};
+use crate::write::Change;
 
 pub(super) struct CreateCustomKeyStore;
 

@@ -31,11 +31,10 @@ impl Operation for EnableKeyRotation {
         is_rotatable(&key.0)?;
         is_primary(&key.0)
     }
-
-    /// Enabled again with the period it has, a key keeps its schedule.
 }
 
 impl Writes for EnableKeyRotation {
+    /// Enabled again with the period it has, a key keeps its schedule.
     async fn act(
         service: &Service,
         _: &Caller,

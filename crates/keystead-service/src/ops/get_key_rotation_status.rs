@@ -23,11 +23,10 @@ impl Operation for GetKeyRotationStatus {
     async fn resolve(service: &Service, caller: &Caller, input: &Self::Input) -> Result<Key> {
         service.key(caller, &input.key_id, &Self::FACTS).await.map(Key)
     }
-
-    /// A key that waits for deletion reports no rotation; the setting is kept for its return.
 }
 
 impl Reads for GetKeyRotationStatus {
+    /// A key that waits for deletion reports no rotation; the setting is kept for its return.
     async fn act(
         service: &Service,
         _: &Caller,
