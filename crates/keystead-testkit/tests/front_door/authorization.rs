@@ -285,8 +285,8 @@ async fn a_grant_of_a_grant_is_no_wider() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn until_a_grant_has_spread_only_its_token_opens() {
-    let settings = ServiceSettings { grant_delay: 60_000, ..ServiceSettings::default() };
-    let server = TestServer::start_with(settings).await.unwrap();
+    
+    let server = TestServer::start().await.unwrap();
     let (owner, other) = (server.client(ACCOUNT, REGION), server.client(OTHER, REGION));
     let (id, arn) = key_under(&owner, &owned_and(&[])).await;
     let grant = owner
