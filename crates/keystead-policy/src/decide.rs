@@ -6,11 +6,11 @@
 
 use crate::document::Policy;
 use crate::evaluate::Verdict;
-use crate::facts::{PrincipalKind, Request};
+use crate::facts::{Facts, PrincipalKind, Request};
 use crate::rule::{Asked, DocumentKind, Reach};
 
 /// Everything that has a say in a request.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Clone, Copy, Default)]
 pub struct Documents<'a> {
     /// The policy of the resource; `None` for an action on no resource, or on one that has none:
     /// then the principal's own policies decide.
@@ -27,6 +27,9 @@ pub struct Documents<'a> {
     /// Sets of service control, resource control and endpoint policies, in this order. Each set
     /// with a policy in it must allow.
     pub guardrails: &'a [&'a [&'a Policy]],
+    /// What the policy of the resource may ask about, where that is less than the other documents
+    /// may; `None`: the same.
+    pub resource_facts: Option<&'a dyn Facts>,
     /// What a grant on the resource gives to the principal for this action.
     pub grant: Grant,
 }
@@ -137,7 +140,11 @@ fn weigh(request: &Request<'_>, documents: &Documents<'_>, kind: DocumentKind) -
     let resource = match documents.resource_policy {
         None => None,
         Some(policy) => {
-            let verdict = policy.evaluate(&asked, kind);
+            let facts = documents.resource_facts.unwrap_or(request.facts);
+            let request = Request { facts, ..*request };
+            let mut by_resource = Asked::new(&request);
+            by_resource.bounded = asked.bounded;
+            let verdict = policy.evaluate(&by_resource, kind);
             explicit(&verdict, Layer::Resource, 0)?;
             Some(verdict)
         }

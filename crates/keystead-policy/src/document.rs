@@ -79,6 +79,13 @@ impl Policy {
         &self.statements
     }
 
+    /// Whether a condition asks for a key, in whichever letter case.
+    #[must_use]
+    pub fn mentions(&self, key: &str) -> bool {
+        let mut conditions = self.statements.iter().flat_map(|statement| &statement.conditions);
+        conditions.any(|condition| condition.key.eq_ignore_ascii_case(key))
+    }
+
     /// Every principal of kind `AWS` that the document names, under Principal or NotPrincipal, in
     /// the order written and as often as written.
     pub fn principals(&self) -> impl Iterator<Item = &AwsPrincipal> {

@@ -4,8 +4,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use keystead_model::{GrantConstraints, GrantOperation, PutKeyPolicyRequest, alias_arn, key_arn, root_arn};
-use keystead_policy::{Decision, Documents, Grant as Reach, Layer, Policy, Reason, Request, decide};
+use keystead_model::{
+    GrantConstraints, GrantOperation, PutKeyPolicyRequest, alias_arn, key_arn, root_arn,
+};
+use keystead_policy::{
+    Decision, Documents, Grant as Reach, Layer, Policy, Reason, Request, decide,
+};
 
 use crate::caller::Caller;
 use crate::error::{Error, Result};
@@ -118,6 +122,7 @@ pub(crate) async fn permit_retiring(
     };
     let asked = &Asked { request: &constraints, ..*asked };
     let facts = facts_on_key(service, asked, &demand, key, None);
+    let for_policy = RequestFacts { for_key_policy: true, ..facts };
     let for_policies = principal.for_policies();
     let request = Request {
         action: "kms:RetireGrant",
@@ -125,10 +130,11 @@ pub(crate) async fn permit_retiring(
         principal: &for_policies,
         facts: &facts,
     };
-    if policy.evaluate_resource_policy(&request).denied().is_some() {
+    let by_policy = Request { facts: &for_policy, ..request };
+    if policy.evaluate_resource_policy(&by_policy).denied().is_some() {
         return Err(refused());
     }
-    let by_identity = Bundle::of(asked.caller).decide(&request, None, Reach::None);
+    let by_identity = Bundle::of(asked.caller).decide(&request, None, None, Reach::None);
     let forbidden = matches!(by_identity.reason, Reason::Explicit { .. });
     if !forbidden && (by_grant || by_identity.allowed) { Ok(()) } else { Err(refused()) }
 }
@@ -168,7 +174,9 @@ pub(crate) fn could_put_policy(
         facts: &facts,
     };
     let owner = record.account;
-    Bundle::of(caller).decide(&request, Some((policy, owner.as_str())), Reach::None).allowed
+    let for_policy = RequestFacts { for_key_policy: true, ..facts };
+    let policy = Some((policy, owner.as_str()));
+    Bundle::of(caller).decide(&request, policy, Some(&for_policy), Reach::None).allowed
 }
 
 /// A permission that identity policies alone give: there is no key, and its place has no policy.
@@ -193,7 +201,7 @@ fn by_identity(
     };
     let principal = asked.caller.principal().for_policies();
     let request = Request { action, resource, principal: &principal, facts: &facts };
-    Bundle::of(asked.caller).decide(&request, None, Reach::None)
+    Bundle::of(asked.caller).decide(&request, None, None, Reach::None)
 }
 
 fn facts_on_key<'a>(
@@ -233,10 +241,12 @@ async fn on_key(
     let facts = facts_on_key(service, asked, demand, key, aliases.as_deref());
     let decide = |grant: Reach| {
         let principal = caller.principal().for_policies();
+        let for_policy = RequestFacts { for_key_policy: true, ..facts };
         let (resource, facts) = (Some(key.arn.as_str()), &facts);
         let request = Request { action, resource, principal: &principal, facts };
         let owner = key.record.account;
-        Bundle::of(caller).decide(&request, Some((&policy, owner.as_str())), grant)
+        let policy = Some((policy.as_ref(), owner.as_str()));
+        Bundle::of(caller).decide(&request, policy, Some(&for_policy), grant)
     };
     let by_policy = decide(Reach::None);
     let implicit = matches!(by_policy.reason, Reason::Implicit { .. });
@@ -278,6 +288,7 @@ impl<'a> Bundle<'a> {
         &self,
         request: &Request<'_>,
         resource: Option<(&Policy, &str)>,
+        resource_facts: Option<&RequestFacts<'_>>,
         grant: Reach,
     ) -> Decision {
         let guardrails: Vec<&[&Policy]> = self.guardrails.iter().map(Vec::as_slice).collect();
@@ -288,6 +299,7 @@ impl<'a> Bundle<'a> {
             boundary: self.boundary,
             session: self.session.as_deref(),
             guardrails: &guardrails,
+            resource_facts: resource_facts.map(|facts| facts as &dyn keystead_policy::Facts),
             grant,
         };
         decide(request, &documents)

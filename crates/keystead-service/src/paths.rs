@@ -130,12 +130,7 @@ pub(crate) fn grantee(
     format!("grantee/{account}/{region}/{key}/{principal}|{id}").into_bytes()
 }
 
-pub(crate) fn granted_to(
-    account: AccountId,
-    region: &Region,
-    key: KeyId,
-    principal: &str,
-) -> Path {
+pub(crate) fn granted_to(account: AccountId, region: &Region, key: KeyId, principal: &str) -> Path {
     format!("grantee/{account}/{region}/{key}/{principal}|").into_bytes()
 }
 

@@ -84,11 +84,7 @@ impl Principal {
         let asks = |policy: &Arc<Policy>| policy.mentions("kms:ResourceAliases");
         self.policies.iter().chain(&self.boundary).any(asks)
             || self.guardrails.iter().flatten().any(asks)
-            || self
-                .session
-                .iter()
-                .flat_map(|session| session.policies.iter().flatten())
-                .any(asks)
+            || self.session.iter().flat_map(|session| session.policies.iter().flatten()).any(asks)
     }
 
     /// The form in which policies are asked about it.

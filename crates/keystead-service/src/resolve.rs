@@ -148,21 +148,22 @@ impl Service {
             KeyId::from_parts(key_id, multi_region)
         });
         if let Some(named) = named {
-            match self.key_for(caller, named, facts, action).await {
+            let result = self.key_for(caller, named, facts, action).await;
+            return match (result, of_ciphertext) {
                 // The bare id of another account's key will do where the ciphertext says the same.
-                Err(error) if error.is_not_found() && named.parse().ok() == of_ciphertext => {}
-                result => return result.map(|key| Sealed { key, header, named: true }),
-            }
+                (Err(error), Some(key)) if error.is_not_found() && named.parse() == Ok(key) => {
+                    let found = self.present_key(caller, key).await?.ok_or(error)?;
+                    Ok(Sealed { key: found, header, named: false })
+                }
+                (result, _) => result.map(|key| Sealed { key, header, named: true }),
+            };
         }
         let key = of_ciphertext.ok_or_else(Error::invalid_ciphertext)?;
         // Unknown, elsewhere and someone else's are one answer.
-        let key = self
-            .present_key(caller, key)
-            .await?
-            .ok_or_else(|| {
-                let arn = caller.principal().shown_arn();
-                Error::denied_ciphertext(arn, &format!("kms:{action}"))
-            })?;
+        let key = self.present_key(caller, key).await?.ok_or_else(|| {
+            let arn = caller.principal().shown_arn();
+            Error::denied_ciphertext(arn, &format!("kms:{action}"))
+        })?;
         Ok(Sealed { key, header, named: false })
     }
 }

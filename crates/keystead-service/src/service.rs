@@ -48,7 +48,6 @@ pub struct RawRequest<'a> {
     pub secure: bool,
 }
 
-
 /// The body of a response, wiped when dropped.
 pub type Reply = Zeroizing<Vec<u8>>;
 

@@ -206,7 +206,8 @@ impl RequestFacts<'_> {
 
     fn of_connection(&self, key: &str) -> Fact<'_> {
         let connection = self.caller.connection();
-        let header = |value: &'_ Option<HeaderValue>| match value.as_ref().map(HeaderValue::to_str) {
+        let header = |value: &'_ Option<HeaderValue>| match value.as_ref().map(HeaderValue::to_str)
+        {
             Some(Ok(text)) => made(text),
             _ => Fact::Absent,
         };

@@ -47,7 +47,8 @@ pub(crate) fn covers(grant: &GrantRecord, operation: GrantOperation, wish: Wish<
                     context.and_then(|context| context.value(name)) == Some(value.as_str())
                 };
                 let pairs = context.map_or(0, EncryptionContextMap::len);
-                let equal = |equals: &BTreeMap<_, _>| equals.len() == pairs && equals.iter().all(has);
+                let equal =
+                    |equals: &BTreeMap<_, _>| equals.len() == pairs && equals.iter().all(has);
                 grant.equals.as_ref().is_none_or(equal)
                     && grant.subset.as_ref().is_none_or(|subset| subset.iter().all(has))
             }
@@ -70,9 +71,10 @@ fn may_father(parent: &GrantRecord, child: &CreateGrantRequest) -> bool {
         && parent.equals.as_ref().is_none_or(|pairs| {
             holds(equals, pairs) && equals.is_some_and(|map| map.len() == pairs.len())
         })
-        && parent.subset.as_ref().is_none_or(|pairs| {
-            pairs.is_empty() || holds(equals, pairs) || holds(subset, pairs)
-        })
+        && parent
+            .subset
+            .as_ref()
+            .is_none_or(|pairs| pairs.is_empty() || holds(equals, pairs) || holds(subset, pairs))
 }
 
 /// How a grant reaches a principal, if it does.
@@ -162,7 +164,8 @@ impl Service {
         }
         let now = self.clock.now();
         let account = root_arn(principal.partition, principal.account);
-        let names = [Some(principal.arn.as_str()), principal.session_arn.as_deref(), Some(&account)];
+        let names =
+            [Some(principal.arn.as_str()), principal.session_arn.as_deref(), Some(&account)];
         for (index, name) in names.iter().enumerate() {
             let Some(name) = name else { continue };
             if names.iter().take(index).any(|earlier| earlier == &Some(*name)) {

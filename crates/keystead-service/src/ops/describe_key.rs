@@ -17,7 +17,8 @@ impl Operation for DescribeKey {
     type Output = DescribeKeyResponse;
     type Target = Key;
 
-    const FACTS: Facts = Facts::management(OperationName::DescribeKey).with_aliases().across_accounts();
+    const FACTS: Facts =
+        Facts::management(OperationName::DescribeKey).with_aliases().across_accounts();
 
     fn wish<'a>(_: &'a Self::Input, _: &str) -> Wish<'a> {
         Wish::Unconstrained

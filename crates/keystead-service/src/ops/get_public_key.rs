@@ -19,7 +19,8 @@ impl Operation for GetPublicKey {
     type Output = GetPublicKeyResponse;
     type Target = Key;
 
-    const FACTS: Facts = Facts::management(OperationName::GetPublicKey).with_aliases().across_accounts();
+    const FACTS: Facts =
+        Facts::management(OperationName::GetPublicKey).with_aliases().across_accounts();
 
     fn wish<'a>(_: &'a Self::Input, _: &str) -> Wish<'a> {
         Wish::Unconstrained

@@ -27,7 +27,8 @@ impl Operation for UpdatePrimaryRegion {
     async fn resolve(service: &Service, caller: &Caller, input: &Self::Input) -> Result<Succeeded> {
         let primary = service.key(caller, &input.key_id, &Self::FACTS).await?;
         let mut related = service.related(&primary.record).await?;
-        let at = related.iter().position(|other| other.record.region.as_str() == input.primary_region);
+        let at =
+            related.iter().position(|other| other.record.region.as_str() == input.primary_region);
         let successor = at.map(|at| Arc::new(related.swap_remove(at)));
         Ok(Succeeded { primary, successor })
     }
