@@ -113,9 +113,8 @@ pub(crate) async fn permit_retiring(
     }
     let policy = service.keys.policy(&service.keyring, key).await?;
     let demand = Demand::on_key("RetireGrant", key);
-    let pairs = |map: &Option<BTreeMap<String, String>>| {
-        map.as_ref().map(|map| map.iter().map(|(key, value)| (key, value)).collect())
-    };
+    let pairs =
+        |map: &Option<BTreeMap<String, String>>| map.as_ref().map(|map| map.iter().collect());
     let constraints = GrantConstraints {
         encryption_context_equals: pairs(&record.equals),
         encryption_context_subset: pairs(&record.subset),

@@ -1,8 +1,6 @@
 //! Key policies, grants and accounts, with roots of accounts as callers: what each may do to keys of
 //! its own and of others.
 
-use std::time::Duration;
-
 use aws_sdk_kms::Client;
 use aws_sdk_kms::primitives::Blob;
 use aws_sdk_kms::types::{DataKeySpec, GrantConstraints, GrantOperation};
@@ -13,6 +11,9 @@ use crate::support::{ACCOUNT, REGION, refused};
 
 const OTHER: &str = "444455556666";
 const THIRD: &str = "777788889999";
+
+/// A condition, and the key and context of a request.
+type Case<'a> = (Value, &'a str, &'a [(&'a str, &'a str)]);
 
 fn root(account: &str) -> String {
     format!("arn:aws:iam::{account}:root")
@@ -130,7 +131,7 @@ async fn conditions_see_the_request() {
         request.send()
     };
     // Each condition with a request that it holds for and one that it does not.
-    let held: [(Value, &str, &[(&str, &str)]); 6] = [
+    let held: [Case<'_>; 6] = [
         (json!({"StringEquals": {"kms:EncryptionContext:App": "a"}}), &id, &[("App", "a")]),
         (
             json!({"ForAnyValue:StringEquals": {"kms:EncryptionContextKeys": "k"}}),
@@ -148,7 +149,7 @@ async fn conditions_see_the_request() {
             &[],
         ),
     ];
-    let failed: [(Value, &str, &[(&str, &str)]); 6] = [
+    let failed: [Case<'_>; 6] = [
         (json!({"StringEquals": {"kms:EncryptionContext:App": "a"}}), &id, &[("App", "A")]),
         (
             json!({"ForAnyValue:StringEquals": {"kms:EncryptionContextKeys": "k"}}),
