@@ -8,6 +8,7 @@ use keystead_model::{Input, KeyUsageType};
 
 use crate::caller::Caller;
 use crate::error::{Error, Result};
+use crate::managed_keys;
 use crate::operation::{Demand, Need, Operation, Resource, Target};
 use crate::service::Service;
 use crate::state;
@@ -45,11 +46,13 @@ pub(crate) async fn authorize<O: Operation>(
         service.grant_of_token(token).await?;
     }
     for demand in target.demands(&O::FACTS).iter().flatten() {
-        if let Some(Resource::Key(key)) = &demand.resource
-            && key.record.account != caller.account()
-        {
-            let action = format!("kms:{}", demand.action);
-            return Err(Error::denied_across_accounts(&caller.arn(), &action));
+        let Some(Resource::Key(key)) = &demand.resource else { continue };
+        let action = || format!("kms:{}", demand.action);
+        if key.record.account != caller.account() {
+            return Err(Error::denied_across_accounts(&caller.arn(), &action()));
+        }
+        if !managed_keys::permits(&key.record, demand.action) {
+            return Err(Error::denied_by_key_policy(&caller.arn(), &action(), &key.arn));
         }
     }
     Ok(Authorized(target))
