@@ -1,4 +1,4 @@
-"""AWS managed keys: `alias/aws/<service>`, made on first use, looked at, and otherwise left alone."""
+"""AWS managed keys: made on first use of `alias/aws/<service>`, looked at, never used or changed."""
 
 import json
 import re
@@ -16,9 +16,9 @@ from support import alias_arn, create, refused
 
 PREDEFINED = ["dynamodb", "ebs", "elasticfilesystem", "es", "glue", "kinesisvideo", "rds",
               "redshift", "s3", "ssm", "xray"]  # fmt: skip
-OTHERS = ["acm", "appflow", "backup", "cloud9", "codeartifact", "codecommit", "connect", "dax", "dms",
-          "ecr", "eks", "elasticache", "fsx", "imagebuilder", "kafka", "kendra", "kinesis", "lambda",
-          "lex", "lightsail", "mq", "secretsmanager", "ses", "sns", "sqs", "timestream",
+OTHERS = ["acm", "appflow", "backup", "cloud9", "codeartifact", "codecommit", "connect", "dax",
+          "dms", "ecr", "eks", "elasticache", "fsx", "imagebuilder", "kafka", "kendra", "kinesis",
+          "lambda", "lex", "lightsail", "mq", "secretsmanager", "ses", "sns", "sqs", "timestream",
           "translate", "workmail", "workspaces"]  # fmt: skip
 DAY = 86400
 
@@ -29,8 +29,8 @@ def describe(kms, name):
 
 def denied(account, action, arn):
     return (
-        f"User: {support.root_arn(account)} is not authorized to perform: kms:{action} on resource: "
-        f"{arn} because no resource-based policy allows the kms:{action} action"
+        f"User: {support.root_arn(account)} is not authorized to perform: kms:{action} on "
+        f"resource: {arn} because no resource-based policy allows the kms:{action} action"
     )
 
 

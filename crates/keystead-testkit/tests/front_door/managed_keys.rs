@@ -9,6 +9,7 @@ use aws_sdk_kms::primitives::Blob;
 use aws_sdk_kms::types::{DataKeySpec, KeyMetadata, KeyUsageType, RotationType};
 use futures_util::future::join_all;
 use keystead_model::OperationName;
+use keystead_testkit::fixtures::KeyFixture;
 use keystead_testkit::{Outcome, TestServer, outcome};
 use serde_json::{Value, json};
 
@@ -83,7 +84,7 @@ async fn describing_the_alias_makes_the_key() {
     for name in ["alias/aws/s3", &alias_arn, &id, &arn] {
         assert_eq!(describe(&kms, name).await.key_id, id);
     }
-    assert_eq!(keys(&kms).await, [id.clone()]);
+    assert_eq!(keys(&kms).await, std::slice::from_ref(&id));
     server.restart().await.unwrap();
     let kms = server.client(ACCOUNT, REGION);
     assert_eq!(describe(&kms, "alias/aws/s3").await.key_id, id);
@@ -452,6 +453,30 @@ async fn every_operation() {
     assert_eq!(grants.grants.unwrap(), []);
     let policies = kms.list_key_policies().key_id(&id).send().await.unwrap();
     assert_eq!(policies.policy_names.unwrap(), ["default"]);
+}
+
+/// What a service would have sealed: its key does not open it for a customer, named or not.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_service_sealed_stays_closed() {
+    let server = TestServer::start().await.unwrap();
+    let kms = server.client(ACCOUNT, REGION);
+    for (service, opens) in [("s3", false), ("ses", true), ("a service to come", false)] {
+        let mut fixture = KeyFixture::new(ACCOUNT, REGION).unwrap();
+        fixture.record.managed_by = Some(service.to_owned());
+        let key = fixture.lay(server.service().unwrap()).await.unwrap();
+        let blob = Blob::new(key.seal(b"sealed").unwrap());
+        for id in [None, Some(key.id.clone())] {
+            let request = kms.decrypt().ciphertext_blob(blob.clone()).set_key_id(id);
+            match outcome(request.send().await) {
+                Outcome::Ok => assert!(opens, "{service}"),
+                Outcome::Refused { name, .. } => {
+                    assert!(!opens, "{service}");
+                    assert_eq!(name, "AccessDeniedException");
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+    }
 }
 
 /// Keys whose policies are not of the common form.
