@@ -249,6 +249,13 @@ def create(kms, **parameters):
     return kms.create_key(**parameters)["KeyMetadata"]
 
 
+def own_aliases(kms, **parameters):
+    """The entries of ListAliases, at most 100, but for those of AWS managed keys."""
+    listed = kms.list_aliases(Limit=100, **parameters)
+    assert listed["Truncated"] is False
+    return [entry for entry in listed["Aliases"] if not entry["AliasName"].startswith("alias/aws/")]
+
+
 def key_arn(account, key, region=REGION):
     return f"arn:{partition(region)}:kms:{region}:{account}:key/{key}"
 

@@ -559,7 +559,7 @@ class Writers:
         present = {key["KeyId"] for page in kms.get_paginator("list_keys").paginate()
                    for key in page["Keys"]}  # fmt: skip
         assert set(self.keys) <= present, set(self.keys) - present
-        aliases = {entry["AliasName"]: entry["TargetKeyId"]
+        aliases = {entry["AliasName"]: entry.get("TargetKeyId")
                    for page in kms.get_paginator("list_aliases").paginate()
                    for entry in page["Aliases"]}  # fmt: skip
         assert self.aliases.items() <= aliases.items()

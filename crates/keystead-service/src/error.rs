@@ -8,6 +8,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use crate::managed_keys::ManagingService;
 use keystead_policy::Layer;
 
 /// Whose fault an error is; decides the HTTP status class.
@@ -27,6 +28,7 @@ pub struct Error {
     fault: Fault,
     detail: Option<String>,
     conflict: bool,
+    first_use: Option<&'static ManagingService>,
 }
 
 /// The result of anything that may refuse.
@@ -63,23 +65,32 @@ impl Error {
         self.name == "NotFoundException"
     }
 
+    /// The service whose AWS managed key the request would have been the first to use.
+    pub(crate) fn first_use(&self) -> Option<&'static ManagingService> {
+        self.first_use
+    }
+
     fn client(name: &'static str, message: impl Into<Cow<'static, str>>) -> Self {
-        let message = Some(message.into());
-        Self { name, message, fault: Fault::Client, detail: None, conflict: false }
+        Self { message: Some(message.into()), ..Self::silent(name) }
     }
 
     fn silent(name: &'static str) -> Self {
-        Self { name, message: None, fault: Fault::Client, detail: None, conflict: false }
+        Self {
+            name,
+            message: None,
+            fault: Fault::Client,
+            detail: None,
+            conflict: false,
+            first_use: None,
+        }
     }
 
     /// A fault of ours. The detail goes to the log, the caller learns nothing of it.
     pub fn internal(detail: impl fmt::Display) -> Self {
         Self {
-            name: "KMSInternalException",
-            message: None,
             fault: Fault::Server,
             detail: Some(detail.to_string()),
-            conflict: false,
+            ..Self::silent("KMSInternalException")
         }
     }
 
@@ -281,6 +292,16 @@ impl Error {
                  access, or a resource-based policy explicitly denies access"
             ),
         )
+    }
+
+    /// The alias of an AWS managed key that does not exist yet. Seen by dry runs alone: any other
+    /// request makes the key.
+    pub(crate) fn no_managed_key_yet(
+        caller: &str,
+        action: &str,
+        by: &'static ManagingService,
+    ) -> Self {
+        Self { first_use: Some(by), ..Self::denied_across_accounts(caller, action) }
     }
 
     /// The key that a ciphertext names is unknown, elsewhere, or closed to the caller: one text [obs].

@@ -18,6 +18,7 @@ mod grants;
 mod import;
 mod key_policy;
 mod keys;
+mod managed_keys;
 mod metadata;
 mod mill;
 mod multi_region;

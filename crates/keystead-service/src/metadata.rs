@@ -31,7 +31,10 @@ pub(crate) fn of(record: &KeyRecord) -> KeyMetadata {
         expiration_model: expiration_model(record),
         origin: Some(record.origin),
         custom_key_store_id: record.custom_key_store.clone(),
-        key_manager: Some(KeyManagerType::Customer),
+        key_manager: Some(match record.managed_by {
+            Some(_) => KeyManagerType::Aws,
+            None => KeyManagerType::Customer,
+        }),
         // The deprecated enum lacks the newest specs; the member is left out for those.
         customer_master_key_spec: CustomerMasterKeySpec::parse(spec.as_str()),
         key_spec: Some(spec),

@@ -134,6 +134,10 @@ pub struct KeyRecord {
     /// The custom key store it lives in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub custom_key_store: Option<String>,
+    /// For an AWS managed key, the service whose key it is: `s3` of `alias/aws/s3`. `None`: a
+    /// customer manages it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub managed_by: Option<String>,
     /// What a newer release wrote and this one does not know.
     #[serde(flatten)]
     pub unknown: Map<String, Value>,

@@ -10,6 +10,7 @@ use keystead_model::{
 use crate::caller::Caller;
 use crate::error::{Error, Result};
 use crate::keys::KeyEntry;
+use crate::managed_keys;
 use crate::operation::{Facts, Forms, Sealed};
 use crate::service::Service;
 
@@ -58,11 +59,11 @@ impl Service {
             {
                 Err(Error::invalid_key_id(given))
             }
-            KeyReference::AliasName(name) => self.aliased_key(caller, name).await,
+            KeyReference::AliasName(name) => self.aliased_key(caller, name, action).await,
             KeyReference::AliasArn { partition, region, account, name } => {
                 here(caller, given, partition, region)?;
                 if account == caller.account() {
-                    return self.aliased_key(caller, name).await;
+                    return self.aliased_key(caller, name, action).await;
                 }
                 let refused = across(caller, facts, action)?;
                 let name = name.parse::<AliasName>().map_err(|_| refused())?;
@@ -101,8 +102,21 @@ impl Service {
         self.keys.find(&self.keyring, key, caller.region()).await
     }
 
-    async fn aliased_key(&self, caller: &Caller, name: &str) -> Result<Arc<KeyEntry>> {
-        let missing = || Error::no_such_alias(&alias_arn(caller.region(), &caller.account(), name));
+    /// Of an AWS managed key that does not exist yet, the error says so, and the road makes it.
+    async fn aliased_key(
+        &self,
+        caller: &Caller,
+        name: &str,
+        action: &str,
+    ) -> Result<Arc<KeyEntry>> {
+        let missing = || match managed_keys::of_alias(name) {
+            Some(by) => Error::no_managed_key_yet(
+                caller.principal().shown_arn(),
+                &format!("kms:{action}"),
+                by,
+            ),
+            None => Error::no_such_alias(&alias_arn(caller.region(), &caller.account(), name)),
+        };
         let name = name.parse::<AliasName>().map_err(|_| missing())?;
         self.alias_target(caller, &name).await?.ok_or_else(missing)
     }

@@ -55,7 +55,12 @@ pub(crate) fn travel<'a, O: Operation, W: Way<O>>(
         for _ in 0..ATTEMPTS {
             match attempt::<O, W>(service, &caller, &input).await {
                 Err(error) if error.is_conflict() => tokio::task::yield_now().await,
-                result => return result.map(|output| output.encode()),
+                Err(error) => match error.first_use() {
+                    // A dry run makes nothing.
+                    Some(by) if !input.dry_run() => service.create_managed_key(&caller, by).await?,
+                    _ => return Err(error),
+                },
+                Ok(output) => return Ok(output.encode()),
             }
         }
         Err(Error::conflict())

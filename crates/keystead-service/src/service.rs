@@ -145,7 +145,8 @@ impl Service {
     }
 
     /// Whether a request with this `X-Amz-Target` changes nothing, so that it may be dropped when
-    /// its client goes away. Unknown targets change nothing.
+    /// its client goes away. Unknown targets change nothing. That it may be the first to use an AWS
+    /// managed key does not count: the key is made whole in one commit, or not at all.
     pub fn is_read_only(target: &str) -> bool {
         OperationName::from_target(target).is_none_or(|name| !ops::row(name).changes_state)
     }

@@ -128,6 +128,7 @@ impl KeyFixture {
             imports: 0,
             grants: 0,
             custom_key_store: None,
+            managed_by: None,
             unknown: Map::new(),
         };
         Ok(Self { record, aliases: Vec::new(), grants: Vec::new(), bare: false })

@@ -57,30 +57,41 @@ impl Writes for CreateKey {
         input: &Self::Input,
     ) -> Result<Change<Self::Output>> {
         let (record, wrapped) = new_key(service, caller, input).await?;
-        let (account, region, id) = (record.account, &record.region, record.id);
         if let (Some(policy), None | Some(false)) =
             (&input.policy, input.bypass_policy_lockout_safety_check)
         {
             key_policy::check_lockout(service, caller, policy, &record)?;
         }
-        let text = input.policy.clone().unwrap_or_else(|| key_policy::default(caller));
-        let policy = PolicyRecord { text, unknown: Map::new() };
-        let regions = vec![region.to_string()];
-        let reference = ReferenceRecord { account, regions, unknown: Map::new() };
-        let mut draft = Draft::default();
-        draft.absent(paths::reference(id));
-        draft.put(service, paths::reference(id), &reference)?;
-        draft.put(service, paths::key(account, region, id), &record)?;
-        draft.put(service, paths::policy(account, region, id), &policy)?;
-        if let (Some(wrapped), Some(entry)) = (wrapped, record.materials.first()) {
-            draft.put_raw(paths::material(account, id, entry.id), wrapped);
-        }
+        let policy = input.policy.clone().unwrap_or_else(|| key_policy::default(caller));
+        let draft = draft(service, &record, wrapped, policy)?;
         Ok(draft.answering(CreateKeyResponse { key_metadata: Some(metadata::of(&record)) }))
     }
 }
 
+/// What a new key consists of, ready to be committed.
+pub(crate) fn draft(
+    service: &Service,
+    record: &KeyRecord,
+    wrapped: Option<Vec<u8>>,
+    policy: String,
+) -> Result<Draft> {
+    let (account, region, id) = (record.account, &record.region, record.id);
+    let policy = PolicyRecord { text: policy, unknown: Map::new() };
+    let regions = vec![region.to_string()];
+    let reference = ReferenceRecord { account, regions, unknown: Map::new() };
+    let mut draft = Draft::default();
+    draft.absent(paths::reference(id));
+    draft.put(service, paths::reference(id), &reference)?;
+    draft.put(service, paths::key(account, region, id), record)?;
+    draft.put(service, paths::policy(account, region, id), &policy)?;
+    if let (Some(wrapped), Some(entry)) = (wrapped, record.materials.first()) {
+        draft.put_raw(paths::material(account, id, entry.id), wrapped);
+    }
+    Ok(draft)
+}
+
 /// The record of a new key and its material, wrapped; none for origin EXTERNAL.
-async fn new_key(
+pub(crate) async fn new_key(
     service: &Service,
     caller: &Caller,
     input: &CreateKeyRequest,
@@ -111,6 +122,7 @@ async fn new_key(
         imports: 0,
         grants: 0,
         custom_key_store: None,
+        managed_by: None,
         unknown: Map::new(),
     };
     if record.origin == OriginType::External {

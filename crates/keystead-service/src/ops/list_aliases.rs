@@ -1,4 +1,7 @@
-//! ListAliases: the aliases of the account and Region, or of one key, by ascending name.
+//! ListAliases: the aliases of the account and Region, or of one key, by ascending name. Among those
+//! of the account are the predefined ones of AWS managed keys that do not exist yet.
+
+use std::collections::BTreeSet;
 
 use keystead_model::{
     AliasListEntry, ListAliasesRequest, ListAliasesResponse, OperationName, Timestamp, alias_arn,
@@ -7,6 +10,7 @@ use keystead_store::KeyRange;
 
 use crate::caller::Caller;
 use crate::error::{Error, Result};
+use crate::managed_keys;
 use crate::operation::{Facts, Operation, OptionalKey, Reads};
 use crate::pagination::{List, Sizes, cut};
 use crate::paths;
@@ -63,16 +67,23 @@ impl Reads for ListAliases {
         if let Some(last) = &page.after {
             range = range.after(&[&prefix, last.as_bytes()].concat());
         }
-        let mut found = service.store.scan(range, page.size + 1).await?;
-        let truncated = cut(&mut found, page.size);
-        let (mut aliases, mut last) = (Vec::with_capacity(found.len()), None);
-        for (path, _) in &found {
-            let name = paths::tail(path, &prefix)
-                .ok_or_else(|| Error::internal("the path of an alias"))?;
-            aliases.extend(entry(service, caller, name).await?);
-            last = Some(name);
+        let mut names = BTreeSet::new();
+        for (path, _) in service.store.scan(range, page.size + 1).await? {
+            let name = paths::tail(&path, &prefix);
+            names.insert(name.ok_or_else(|| Error::internal("the path of an alias"))?.to_owned());
         }
-        let next_marker = match last {
+        // Those of the store that were not read come after the page, wherever these fall.
+        if key.0.is_none() {
+            let follows = |name: &String| page.after.as_ref().is_none_or(|last| name > last);
+            names.extend(managed_keys::predefined().filter(follows));
+        }
+        let mut found: Vec<String> = names.into_iter().take(page.size + 1).collect();
+        let truncated = cut(&mut found, page.size);
+        let mut aliases = Vec::with_capacity(found.len());
+        for name in &found {
+            aliases.extend(entry(service, caller, name).await?);
+        }
+        let next_marker = match found.last() {
             Some(last) if truncated => Some(list.marker(service, caller, last)?),
             _ => None,
         };
@@ -84,7 +95,14 @@ impl Reads for ListAliases {
 async fn entry(service: &Service, caller: &Caller, name: &str) -> Result<Option<AliasListEntry>> {
     let (account, region) = (caller.account(), caller.region());
     let path = paths::alias(account, region, name);
-    let Some(found) = service.store.read(&path).await? else { return Ok(None) };
+    let Some(found) = service.store.read(&path).await? else {
+        // An alias of an AWS managed key that does not exist yet: neither target nor dates.
+        return Ok(managed_keys::of_alias(name).map(|_| AliasListEntry {
+            alias_name: Some(name.to_owned()),
+            alias_arn: Some(alias_arn(region, &account, name)),
+            ..AliasListEntry::default()
+        }));
+    };
     let record: AliasRecord = records::decode(service.keyring.record_key(), &path, &found.value)
         .map_err(Error::internal)?;
     let key = service.keys.find(&service.keyring, record.target, region).await?;

@@ -9,6 +9,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use tokio::runtime::Builder;
 
+use crate::managed_keys::PREDEFINED;
 use crate::support::{ACCOUNT, REGION, new_key};
 
 const KEYS: usize = 23;
@@ -78,7 +79,11 @@ fn pages_of_any_sizes_make_the_whole_list() {
         let of_first = (0..30).map(|number| format!("alias/first_{number}"));
         let mut lists = [
             keys,
-            (0..KEYS).map(|number| format!("alias/k/{number}")).chain(of_first.clone()).collect(),
+            (0..KEYS)
+                .map(|number| format!("alias/k/{number}"))
+                .chain(of_first.clone())
+                .chain(PREDEFINED.map(|name| format!("alias/aws/{name}")))
+                .collect(),
             of_first.chain(["alias/k/0".to_owned()]).collect(),
             (0..30).map(|number| format!("Tag {number}")).collect(),
         ];
