@@ -158,24 +158,28 @@ def row(family, cell, planned, passed):
 
 
 def openssl_version(program):
-    return subprocess.run([program, "version"], capture_output=True, text=True).stdout.strip()
+    """Name and number, without the date."""
+    told = subprocess.run([program, "version"], capture_output=True, text=True).stdout
+    return " ".join(told.split()[:2])
 
 
 PAGE = """# Interoperability
 
-What Keystead makes, others take, and what others make, Keystead takes; through the front door. Written by
+What Keystead makes, others take, and what others make, Keystead takes; through the front door.
+Written by
 
 ```
 cargo build && cargo build -p keystead-crypto --example judge
 {command}
 ```
 
-on {date}, with {openssl}; PyCA cryptography {pyca} (an OpenSSL of its own); ed25519-dalek and ml-dsa of
-`Cargo.lock`; Python {python}. The test fails if a cell is missing, not refused, or not taken by each judge.
+on {date}, with {openssl}; PyCA cryptography {pyca} (an OpenSSL of its own); ed25519-dalek and
+ml-dsa of `Cargo.lock`; Python {python}. The test fails if a cell is missing, not refused, or not
+taken by each judge.
 
-The cells are the whole product of the enumerations in AWS's model. A cell **works**, and then each judge tries
-it in each direction, or it is **refused** (by Sign and by Verify, and so on); which of both was known before.
-**Checks** counts judges and directions.
+The cells are the whole product of the enumerations in AWS's model. A cell **works**, and then each
+judge tries it in each direction, or it is **refused** (by Sign and by Verify, and so on); which of
+both was known before. **Checks** counts judges and directions.
 
 | operations | enumerations | cells that work | checks | cells refused |
 | --- | --- | --- | --- | --- |
@@ -183,16 +187,21 @@ it in each direction, or it is **refused** (by Sign and by Verify, and so on); w
 
 ## How each is tried
 
-- **out**, from Keystead to the judge: signatures by keys that Keystead made, verified, and not verified for another message; ciphertexts
-  opened with the private key that the judge made and Keystead imported; MACs of an imported key compared; shared secrets derived on
-  both sides; pairs checked, used and read again.
-- **in**, from the judge to Keystead: a key of the judge's is imported, and Keystead verifies the judge's signatures and MACs, refuses
-  them for another message, decrypts what the judge encrypts, derives what the judge derives. A data key pair, written anew by the judge, is imported
-  and has the same public key.
-- MACs of a key that Keystead made cannot be judged, as no such key leaves; those of an imported key are.
-- Symmetric ciphertexts are opened and made by a reader of [formats.md](formats.md) on PyCA's KBKDF and AES-GCM.
-- ML-DSA keys can be neither imported nor exported, in AWS KMS as here, so a judge cannot sign for Keystead to verify through the front
-  door: "–". Of EXTERNAL_MU the judge's part is μ. Below the front door `crates/keystead-crypto/tests/asymmetric/oracles.rs` does both directions.
+- **out**, from Keystead to the judge: signatures by keys that Keystead made, verified, and not
+  verified for another message; ciphertexts opened with the private key that the judge made and
+  Keystead imported; MACs of an imported key compared; shared secrets derived on both sides; pairs
+  checked, used and read again.
+- **in**, from the judge to Keystead: a key of the judge's is imported, and Keystead verifies the
+  judge's signatures and MACs, refuses them for another message, decrypts what the judge encrypts,
+  derives what the judge derives. A data key pair, written anew by the judge, is imported and has
+  the same public key.
+- MACs of a key that Keystead made cannot be judged, as no such key leaves; those of an imported key
+  are.
+- Symmetric ciphertexts are opened and made by a reader of [formats.md](formats.md) on PyCA's KBKDF
+  and AES-GCM.
+- ML-DSA keys can be neither imported nor exported, in AWS KMS as here, so a judge cannot sign for
+  Keystead to verify through the front door: "–". Of EXTERNAL_MU the judge's part is μ. Below the
+  front door `crates/keystead-crypto/tests/asymmetric/oracles.rs` does both directions.
 - ImportKeyMaterial only goes in. After each import the key is tried with its material.
 
 ## The cells that work
