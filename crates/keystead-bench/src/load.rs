@@ -7,8 +7,8 @@ use anyhow::{Context, Result, ensure};
 use hdrhistogram::Histogram;
 use tokio::task::JoinSet;
 
+use crate::call::{Call, LENGTH_TOLERANCE, World};
 use crate::client::Connection;
-use crate::operations::{Call, LENGTH_TOLERANCE, World};
 use crate::server::Server;
 use crate::statistics::Round;
 

@@ -5,9 +5,10 @@
 //! What it never does: judge. No figure makes it fail; a wrong answer does. docs/performance.md says what
 //! each figure means.
 //!
-//! Where to read next: `operations` for what is measured, `run` for how, `report` for what is printed.
+//! Where to read next: `operations` for what is measured, `call` for requests and answers, `run` for how, `report` for what is printed.
 
 mod bare;
+mod call;
 mod client;
 mod library;
 mod load;
@@ -55,7 +56,8 @@ struct Arguments {
     /// The keystead program [default: the one beside this program]
     #[arg(long, value_name = "PATH")]
     server: Option<PathBuf>,
-    /// Half a second on each server, one round, without RSA: shows that everything works
+    /// A fifth of a second on each server, one round, each kind of request and key once: shows that
+    /// everything works
     #[arg(long, conflicts_with_all = ["seconds", "rounds"])]
     quick: bool,
     /// Write the figures into a file too, as JSON
@@ -87,7 +89,7 @@ fn measure(arguments: Arguments) -> Result<()> {
         program: arguments.server.map_or_else(run::sibling, Ok)?,
         operations: run::select(arguments.only.as_deref(), arguments.quick)?,
         rounds: if arguments.quick { 1 } else { arguments.rounds.into() },
-        period: Duration::from_secs_f64(if arguments.quick { 0.5 } else { arguments.seconds }),
+        period: Duration::from_secs_f64(if arguments.quick { 0.2 } else { arguments.seconds }),
         connections: arguments.connections.into(),
     };
     let circumstances = Circumstances::find(arguments.date, &plan.program);

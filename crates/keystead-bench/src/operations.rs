@@ -1,42 +1,30 @@
-//! What is measured: one row per operation.
+//! What is measured: one row per operation, and per key spec and algorithm where there are several.
 //!
-//! A new operation is a row of [`OPERATIONS`] and, if none fits, a [`Call`] that says how its request looks
-//! and how a true answer is known.
+//! The rows follow from the enumerations of `keystead-crypto`, so that a new spec or algorithm is measured without
+//! a line here. Another operation is a [`Call`] that says how its request looks and how a true answer is known.
 
-use anyhow::{Context, Result, bail, ensure};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD as BASE64;
-use keystead_crypto::PairSpec;
-use serde_json::{Value, json};
+use keystead_crypto::{AsymmetricSpec, EncryptionAlgorithm, MacSpec, PairSpec, SigningAlgorithm};
+
+use crate::call::Call;
 
 /// One thing to measure.
+#[derive(Clone, Debug)]
 pub(crate) struct Operation {
     /// How the table and `--only` name it.
-    pub(crate) name: &'static str,
+    pub(crate) name: String,
     pub(crate) call: Call,
     pub(crate) region: &'static str,
     pub(crate) pace: Pace,
-}
-
-/// What is asked of the server.
-#[derive(Clone, Copy)]
-pub(crate) enum Call {
-    /// A 256-bit data key.
-    DataKey,
-    /// 32 bytes.
-    Encrypt,
-    /// A blob over 32 bytes.
-    Decrypt,
-    /// A data key pair.
-    Pair(PairSpec),
+    /// Whether it is part of a quick run: each kind of request once for each kind of key, and no RSA pairs.
+    pub(crate) quick: bool,
 }
 
 /// How many requests a second may bring.
-#[derive(Clone, Copy, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Pace {
-    /// Thousands: warm-up, all connections.
+    /// Hundreds at least: warm-up, all connections.
     Fast,
-    /// A few: no warm-up, as many connections as cores, longer rounds. Left out of a quick run.
+    /// A few: no warm-up, as many connections as cores, longer rounds.
     Slow,
 }
 
@@ -46,34 +34,53 @@ const VIRGINIA: &str = "us-east-1";
 const BEIJING: &str = "cn-north-1";
 
 /// Every operation, in the order of the table.
-pub(crate) const OPERATIONS: [Operation; 12] = [
-    Operation::new("GenerateDataKey", Call::DataKey),
-    Operation::new("Encrypt", Call::Encrypt),
-    Operation::new("Decrypt", Call::Decrypt),
-    Operation::new("GenerateDataKeyPair ECC_NIST_P256", Call::Pair(PairSpec::EccNistP256)),
-    Operation::new("GenerateDataKeyPair ECC_NIST_P384", Call::Pair(PairSpec::EccNistP384)),
-    Operation::new("GenerateDataKeyPair ECC_NIST_P521", Call::Pair(PairSpec::EccNistP521)),
-    Operation::new("GenerateDataKeyPair ECC_SECG_P256K1", Call::Pair(PairSpec::EccSecgP256k1)),
-    Operation::new(
-        "GenerateDataKeyPair ECC_NIST_EDWARDS25519",
-        Call::Pair(PairSpec::EccNistEdwards25519),
-    ),
-    Operation {
-        region: BEIJING,
-        ..Operation::new("GenerateDataKeyPair SM2", Call::Pair(PairSpec::Sm2))
-    },
-    Operation::slow("GenerateDataKeyPair RSA_2048", Call::Pair(PairSpec::Rsa2048)),
-    Operation::slow("GenerateDataKeyPair RSA_3072", Call::Pair(PairSpec::Rsa3072)),
-    Operation::slow("GenerateDataKeyPair RSA_4096", Call::Pair(PairSpec::Rsa4096)),
+pub(crate) fn operations() -> Vec<Operation> {
+    let specs = AsymmetricSpec::ALL;
+    let signing = specs
+        .into_iter()
+        .flat_map(|spec| spec.signing_algorithms().iter().map(move |algorithm| (spec, *algorithm)));
+    let encryption = specs.into_iter().flat_map(|spec| {
+        spec.encryption_algorithms().iter().map(move |algorithm| (spec, *algorithm))
+    });
+    // The rest differs in the length of the answer alone.
+    let shown = [AsymmetricSpec::EccNistP256, AsymmetricSpec::Rsa4096, AsymmetricSpec::MlDsa87];
+    let mut calls = vec![Call::DataKey, Call::Encrypt, Call::Decrypt];
+    calls.extend(PAIRS.map(Call::Pair));
+    calls.extend(signing.clone().map(|(spec, algorithm)| Call::Sign(spec, algorithm)));
+    calls.extend(signing.map(|(spec, algorithm)| Call::Verify(spec, algorithm)));
+    calls.extend(MacSpec::ALL.map(Call::GenerateMac));
+    calls.extend(MacSpec::ALL.map(Call::VerifyMac));
+    calls.extend(specs.into_iter().filter(|spec| spec.can_agree()).map(Call::Agree));
+    calls.extend(encryption.clone().map(|(spec, algorithm)| Call::EncryptWith(spec, algorithm)));
+    calls.extend(encryption.map(|(spec, algorithm)| Call::DecryptWith(spec, algorithm)));
+    calls.extend(shown.map(Call::PublicKey));
+    calls.into_iter().map(Operation::of).collect()
+}
+
+/// The quick ones first.
+const PAIRS: [PairSpec; 9] = [
+    PairSpec::EccNistP256,
+    PairSpec::EccNistP384,
+    PairSpec::EccNistP521,
+    PairSpec::EccSecgP256k1,
+    PairSpec::EccNistEdwards25519,
+    PairSpec::Sm2,
+    PairSpec::Rsa2048,
+    PairSpec::Rsa3072,
+    PairSpec::Rsa4096,
 ];
 
 impl Operation {
-    const fn new(name: &'static str, call: Call) -> Self {
-        Self { name, call, region: VIRGINIA, pace: Pace::Fast }
-    }
-
-    const fn slow(name: &'static str, call: Call) -> Self {
-        Self { pace: Pace::Slow, ..Self::new(name, call) }
+    fn of(call: Call) -> Self {
+        let parts = [Some(call.operation()), call.spec_name(), call.algorithm_name()];
+        let slow = matches!(call, Call::Pair(spec) if spec.is_rsa());
+        Self {
+            name: parts.into_iter().flatten().collect::<Vec<_>>().join(" "),
+            region: if call.spec_name() == Some("SM2") { BEIJING } else { VIRGINIA },
+            pace: if slow { Pace::Slow } else { Pace::Fast },
+            quick: !slow && is_exemplary(call),
+            call,
+        }
     }
 
     /// Whether `part` is part of the name, in whatever case.
@@ -82,195 +89,70 @@ impl Operation {
     }
 }
 
-/// The length of every request body, in bytes: a key ARN and four pairs of encryption context, as an
-/// application would send them, the last value padded.
-const REQUEST_BYTES: usize = 600;
-
-/// The bytes that Encrypt encrypts and Decrypt gives back.
-const PLAINTEXT: [u8; 32] = [0x5a; 32];
-
-/// By how many bytes one answer of an operation may differ in length from another: RSA private keys vary.
-pub(crate) const LENGTH_TOLERANCE: usize = 32;
-
-/// A key in one Region, and what is needed to use it.
-#[derive(Clone)]
-pub(crate) struct World {
-    pub(crate) key_arn: String,
-    /// Base64 of a blob over [`PLAINTEXT`] in the context of a Decrypt request.
-    pub(crate) blob: String,
-}
-
-impl World {
-    /// A world whose blob is still to be made, by [`Call::Encrypt`] in the context of [`Call::Decrypt`].
-    pub(crate) fn new(key_arn: String) -> Self {
-        Self { key_arn, blob: "A".repeat(BLOB_BASE64) }
-    }
-
-    /// The request that makes the blob.
-    pub(crate) fn blob_body(&self) -> Result<String> {
-        Ok(json!({
-            "KeyId": self.key_arn,
-            "Plaintext": BASE64.encode(PLAINTEXT),
-            "EncryptionContext": context_of(&Call::Decrypt.body(self))?,
-        })
-        .to_string())
+/// Whether no other row of the same request differs from it only in a size, a hash or a curve.
+fn is_exemplary(call: Call) -> bool {
+    use AsymmetricSpec as Spec;
+    match call {
+        Call::DataKey | Call::Encrypt | Call::Decrypt | Call::Pair(_) => true,
+        Call::Sign(spec, algorithm) | Call::Verify(spec, algorithm) => match spec {
+            Spec::Rsa2048 => matches!(
+                algorithm,
+                SigningAlgorithm::RsassaPssSha256 | SigningAlgorithm::RsassaPkcs1V15Sha256
+            ),
+            Spec::EccNistP256 | Spec::EccNistEdwards25519 | Spec::MlDsa44 | Spec::Sm2 => true,
+            _ => false,
+        },
+        Call::GenerateMac(spec) | Call::VerifyMac(spec) => spec == MacSpec::Hmac256,
+        Call::Agree(spec) => matches!(spec, Spec::EccNistP256 | Spec::Sm2),
+        Call::EncryptWith(spec, algorithm) | Call::DecryptWith(spec, algorithm) => match spec {
+            Spec::Rsa2048 => algorithm == EncryptionAlgorithm::RsaesOaepSha256,
+            spec => spec == Spec::Sm2,
+        },
+        Call::PublicKey(spec) => spec == Spec::EccNistP256,
     }
 }
-
-/// The encryption context of a request body.
-pub(crate) fn context_of(body: &str) -> Result<Value> {
-    let mut body: Value = serde_json::from_str(body)?;
-    let context = body["EncryptionContext"].take();
-    ensure!(context.is_object(), "a body without encryption context");
-    Ok(context)
-}
-
-impl Call {
-    /// The operation's name in AWS's model.
-    pub(crate) fn operation(self) -> &'static str {
-        match self {
-            Self::DataKey => "GenerateDataKey",
-            Self::Encrypt => "Encrypt",
-            Self::Decrypt => "Decrypt",
-            Self::Pair(_) => "GenerateDataKeyPair",
-        }
-    }
-
-    /// A request body of [`REQUEST_BYTES`] bytes.
-    pub(crate) fn body(self, world: &World) -> String {
-        let shortest = self.padded_body(world, 0);
-        self.padded_body(world, REQUEST_BYTES.saturating_sub(shortest.len()))
-    }
-
-    fn padded_body(self, world: &World, padding: usize) -> String {
-        let mut body = json!({
-            "KeyId": world.key_arn,
-            "EncryptionContext": {
-                "application": "benchmark",
-                "table": "customers.payment_methods",
-                "purpose": "column-encryption",
-                "record": "0".repeat(padding),
-            },
-        });
-        match self {
-            Self::DataKey => body["KeySpec"] = json!("AES_256"),
-            Self::Encrypt => body["Plaintext"] = json!(BASE64.encode(PLAINTEXT)),
-            Self::Decrypt => body["CiphertextBlob"] = json!(world.blob),
-            Self::Pair(spec) => body["KeyPairSpec"] = json!(spec.as_str()),
-        }
-        body.to_string()
-    }
-
-    /// Refuses an answer that is not one to this call. Members are those of AWS's model.
-    pub(crate) fn check(self, world: &World, answer: &[u8]) -> Result<()> {
-        let answer: Value = serde_json::from_slice(answer).context("the answer is no JSON")?;
-        ensure!(
-            answer["KeyId"] == json!(world.key_arn),
-            "another key answered: {}",
-            answer["KeyId"]
-        );
-        match self {
-            Self::DataKey => {
-                let blob = bytes(&answer, "CiphertextBlob")?;
-                ensure!(blob.starts_with(&BLOB_MAGIC), "not a blob of this program");
-                ensure!(bytes(&answer, "Plaintext")?.len() == 32, "not a 256-bit key");
-            }
-            Self::Encrypt => {
-                let blob = bytes(&answer, "CiphertextBlob")?;
-                ensure!(blob.starts_with(&BLOB_MAGIC), "not a blob of this program");
-            }
-            Self::Decrypt => {
-                ensure!(bytes(&answer, "Plaintext")? == PLAINTEXT, "another plaintext");
-            }
-            Self::Pair(spec) => {
-                ensure!(answer["KeyPairSpec"] == json!(spec.as_str()), "another spec");
-                for member in ["PublicKey", "PrivateKeyPlaintext"] {
-                    // Both are DER sequences.
-                    ensure!(bytes(&answer, member)?.first() == Some(&0x30), "{member} is no DER");
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// The blob of an answer, in base64, and the plaintext it must decrypt to.
-    pub(crate) fn sealed(self, answer: &[u8]) -> Result<Option<(String, Vec<u8>)>> {
-        let answer: Value = serde_json::from_slice(answer)?;
-        let (blob, plaintext) = match self {
-            Self::DataKey => ("CiphertextBlob", bytes(&answer, "Plaintext")?),
-            Self::Encrypt => ("CiphertextBlob", PLAINTEXT.to_vec()),
-            Self::Decrypt => return Ok(None),
-            Self::Pair(_) => ("PrivateKeyCiphertextBlob", bytes(&answer, "PrivateKeyPlaintext")?),
-        };
-        let blob = answer[blob].as_str().context("no blob in the answer")?;
-        Ok(Some((blob.to_owned(), plaintext)))
-    }
-}
-
-/// The member `name` of an answer, decoded from base64.
-pub(crate) fn bytes(answer: &Value, name: &str) -> Result<Vec<u8>> {
-    let Some(text) = answer[name].as_str() else { bail!("no {name} in the answer") };
-    BASE64.decode(text).with_context(|| format!("{name} is no base64"))
-}
-
-/// How blobs begin (docs/formats.md).
-const BLOB_MAGIC: [u8; 4] = [1, 2, 2, 0];
-
-/// The length of a blob over 32 bytes, in base64.
-const BLOB_BASE64: usize = (32 + keystead_crypto::BLOB_OVERHEAD).div_ceil(3) * 4;
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "tests fail by panicking")]
 mod tests {
     use super::*;
 
-    fn world() -> World {
-        World::new(
-            "arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab"
-                .to_owned(),
-        )
-    }
-
     #[test]
-    fn all_bodies_have_one_length() {
-        let world = world();
-        for operation in &OPERATIONS {
-            assert_eq!(operation.call.body(&world).len(), REQUEST_BYTES, "{}", operation.name);
-        }
-        let context = context_of(&Call::Decrypt.body(&world)).unwrap();
-        assert_eq!(context_of(&world.blob_body().unwrap()).unwrap(), context);
-        assert!(context_of("{}").is_err());
-    }
-
-    #[test]
-    fn every_pair_spec_is_measured_and_names_are_unique() {
-        for spec in PairSpec::ALL {
-            assert!(OPERATIONS.iter().any(
-                |operation| matches!(operation.call, Call::Pair(measured) if measured == spec)
-                    && operation.name.ends_with(spec.as_str())
-                    && (operation.pace == Pace::Slow) == spec.is_rsa()
-            ));
-        }
-        for operation in &OPERATIONS {
-            let same = OPERATIONS.iter().filter(|other| other.name == operation.name).count();
+    fn every_spec_and_algorithm_is_measured_once() {
+        let all = operations();
+        for operation in &all {
+            let same = all.iter().filter(|other| other.name == operation.name).count();
             assert_eq!(same, 1, "{}", operation.name);
+            assert_eq!(operation.pace == Pace::Slow, operation.name.contains("Pair RSA"));
+            assert_eq!(operation.region == BEIJING, operation.name.contains("SM2"));
         }
-        assert!(OPERATIONS.iter().any(|operation| operation.is_named("generatedatakeypair sm2")));
+        let count = |start: &str| all.iter().filter(|row| row.name.starts_with(start)).count();
+        let algorithms: usize =
+            AsymmetricSpec::ALL.iter().map(|spec| spec.signing_algorithms().len()).sum();
+        assert_eq!((count("Sign "), count("Verify ")), (algorithms, algorithms));
+        assert_eq!(algorithms, 28);
+        assert_eq!((count("GenerateMac "), count("VerifyMac ")), (4, 4));
+        assert_eq!(count("DeriveSharedSecret "), 4);
+        // RSA three times two, and SM2.
+        assert_eq!((count("Encrypt "), count("Decrypt ")), (7, 7));
+        assert_eq!(count("GetPublicKey "), 3);
+        for spec in PairSpec::ALL {
+            let name = format!("GenerateDataKeyPair {}", spec.as_str());
+            assert!(all.iter().any(|row| row.name == name), "{name}");
+        }
+        assert!(all.iter().any(|row| row.is_named("sign sm2 sm2dsa")));
+        assert!(all.iter().any(|row| row.name == "Verify RSA_4096 RSASSA_PSS_SHA_512"));
     }
 
     #[test]
-    fn false_answers_are_refused() {
-        let world = world();
-        let right = json!({"KeyId": world.key_arn, "Plaintext": BASE64.encode(PLAINTEXT)});
-        assert!(Call::Decrypt.check(&world, right.to_string().as_bytes()).is_ok());
-        for (member, value) in
-            [("KeyId", "another"), ("Plaintext", "AAAA"), ("Plaintext", "not base64")]
-        {
-            let mut wrong = right.clone();
-            wrong[member] = json!(value);
-            assert!(Call::Decrypt.check(&world, wrong.to_string().as_bytes()).is_err());
+    fn a_quick_run_has_every_kind_of_request() {
+        let all = operations();
+        for operation in &all {
+            let request = operation.call.operation();
+            assert!(
+                all.iter().any(|other| other.quick && other.call.operation() == request),
+                "{request}"
+            );
         }
-        assert!(Call::Decrypt.check(&world, b"").is_err());
-        assert!(Call::DataKey.check(&world, right.to_string().as_bytes()).is_err());
+        assert!(all.iter().filter(|operation| operation.quick).count() < 35);
     }
 }

@@ -6,7 +6,7 @@ use crate::statistics::Figures;
 
 /// One row: an operation and its three measurements.
 pub(crate) struct Row {
-    pub(crate) operation: &'static str,
+    pub(crate) operation: String,
     pub(crate) connections: usize,
     /// Bytes of the request's body and of its answer's.
     pub(crate) request_bytes: usize,
@@ -114,7 +114,7 @@ impl Row {
     fn cells(&self) -> [String; COLUMNS] {
         let (keystead, bare) = (&self.keystead, &self.bare);
         [
-            self.operation.to_owned(),
+            self.operation.clone(),
             self.connections.to_string(),
             self.request_bytes.to_string(),
             self.answer_bytes.to_string(),
@@ -199,7 +199,7 @@ mod tests {
             p99_micros,
         };
         Row {
-            operation: "An operation",
+            operation: "An operation".to_owned(),
             connections: 32,
             request_bytes: 600,
             answer_bytes: 471,

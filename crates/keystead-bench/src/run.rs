@@ -1,18 +1,22 @@
 //! One whole run: servers, keys, rounds.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use serde_json::{Value, json};
+use keystead_crypto::{AsymmetricSpec, PrivateKey, generate_private_key};
+use serde_json::Value;
 use tokio::task::spawn_blocking;
 
+use crate::call::{Call, World, base64, bytes};
 use crate::client::{Connection, api_request, bare_request};
 use crate::library;
 use crate::load::{Answerer, Exchange, Load};
 use crate::machine::{Neighbours, cores};
-use crate::operations::{Call, OPERATIONS, Operation, Pace, World, bytes, context_of};
+use crate::operations::{Operation, Pace, operations};
 use crate::report::Row;
 use crate::server::Server;
 use crate::statistics::{Figures, Round, median, median_ratio};
@@ -21,7 +25,7 @@ use crate::statistics::{Figures, Round, median, median_ratio};
 pub(crate) struct Plan {
     /// The `keystead` program.
     pub(crate) program: PathBuf,
-    pub(crate) operations: Vec<&'static Operation>,
+    pub(crate) operations: Vec<Operation>,
     pub(crate) rounds: usize,
     /// Of one round on one server.
     pub(crate) period: Duration,
@@ -44,22 +48,22 @@ pub(crate) struct Findings {
     pub(crate) bare_memory_kib: u64,
 }
 
-/// The operation that `only` names, else those of whose names it is a part, or all; without slow ones in
-/// a quick run.
+/// The operation that `only` names, else those of whose names it is a part, or all; in a quick run only those
+/// that are meant for one.
 ///
 /// # Errors
 /// None is left.
-pub(crate) fn select(only: Option<&str>, quick: bool) -> Result<Vec<&'static Operation>> {
-    let exact = OPERATIONS.iter().find(|operation| only == Some(operation.name));
-    let meant = |operation: &&Operation| match (exact, only) {
-        (Some(exact), _) => operation.name == exact.name,
-        (None, Some(only)) => operation.is_named(only),
-        (None, None) => true,
-    };
-    let chosen: Vec<_> = OPERATIONS
-        .iter()
-        .filter(meant)
-        .filter(|operation| !quick || operation.pace == Pace::Fast)
+pub(crate) fn select(only: Option<&str>, quick: bool) -> Result<Vec<Operation>> {
+    let all = operations();
+    let exact = all.iter().any(|operation| only == Some(&operation.name));
+    let chosen: Vec<_> = all
+        .into_iter()
+        .filter(|operation| match only {
+            Some(only) if exact => operation.name == only,
+            Some(only) => operation.is_named(only),
+            None => true,
+        })
+        .filter(|operation| !quick || operation.quick)
         .collect();
     ensure!(!chosen.is_empty(), "no operation to measure");
     Ok(chosen)
@@ -75,6 +79,7 @@ pub(crate) async fn run(plan: &Plan, mut progress: impl FnMut(&Operation)) -> Re
         keystead: Server::keystead(&plan.program, folder.path())?,
         bare: Server::bare()?,
         plan,
+        keys: RefCell::default(),
     };
     let servers = [&bench.keystead, &bench.bare];
     let neighbours = Neighbours::watch(&servers)?;
@@ -96,14 +101,16 @@ struct Bench<'a> {
     keystead: Server,
     bare: Server,
     plan: &'a Plan,
+    /// The keys made so far, by Region and by the request that made them: RSA keys take their time.
+    keys: RefCell<HashMap<(&'static str, String), World>>,
 }
 
 impl Bench<'_> {
     /// Rounds on the bare server, on Keystead and in the library take turns, so that whatever else the
     /// machine does meets all three.
     async fn measure(&self, operation: &Operation) -> Result<Row> {
-        let Operation { name, call, region, pace } = *operation;
-        let world = self.prepare(region).await?;
+        let Operation { ref name, call, region, pace, quick: _ } = *operation;
+        let world = self.prepare(call, region).await?;
         let body = call.body(&world);
         let answer_bytes = self.rehearse(call, region, &world).await?;
         let exchange = Arc::new(Exchange {
@@ -122,9 +129,10 @@ impl Bench<'_> {
         let period = self.plan.period * if slow { SLOW_FACTOR } else { 1 };
         let mut load = Load::open(&self.keystead, connections).await?;
         let mut bare_load = Load::open(&self.bare, connections).await?;
-        bare_load.run(&self.bare, &bare_exchange, WARM_UP).await?;
+        let warm_up = WARM_UP.min(self.plan.period);
+        bare_load.run(&self.bare, &bare_exchange, warm_up).await?;
         if !slow {
-            load.run(&self.keystead, &exchange, WARM_UP).await?;
+            load.run(&self.keystead, &exchange, warm_up).await?;
         }
         let (mut ours, mut bare, mut library): (Vec<Round>, Vec<Round>, Vec<f64>) =
             Default::default();
@@ -146,7 +154,7 @@ impl Bench<'_> {
             rounds.iter().map(|round| Some(round.per_second())).collect()
         };
         Ok(Row {
-            operation: name,
+            operation: name.clone(),
             connections,
             request_bytes: body.len(),
             answer_bytes,
@@ -159,15 +167,59 @@ impl Bench<'_> {
         })
     }
 
-    /// A new key, and a blob under it.
-    async fn prepare(&self, region: &str) -> Result<World> {
-        let created = self.call("CreateKey", region, "{}").await?;
-        let created: Value = serde_json::from_slice(&created)?;
+    /// A key for this call, and what its request needs.
+    async fn prepare(&self, call: Call, region: &'static str) -> Result<World> {
+        let created = (region, call.new_key());
+        let known = self.keys.borrow().get(&created).cloned();
+        let mut world = match known {
+            Some(world) => world,
+            None => {
+                let world = self.create(call, region, &created.1).await?;
+                self.keys.borrow_mut().insert(created, world.clone());
+                world
+            }
+        };
+        if let Some((maker, member)) = call.maker() {
+            // The same encryption context, if there is one: contexts are padded to a length of the body.
+            let mut body: Value = serde_json::from_str(&maker.body(&world))?;
+            let own: Value = serde_json::from_str(&call.body(&world))?;
+            if own["EncryptionContext"].is_object() {
+                body["EncryptionContext"] = own["EncryptionContext"].clone();
+            }
+            let answer = self.call(maker.operation(), region, &body.to_string()).await?;
+            maker.check(&world, &answer)?;
+            let answer: Value = serde_json::from_slice(&answer)?;
+            world.input =
+                answer[member].as_str().with_context(|| format!("no {member}"))?.to_owned();
+        }
+        match call {
+            Call::GenerateMac(_) => {
+                let answer = self.call(call.operation(), region, &call.body(&world)).await?;
+                world.expected = bytes(&serde_json::from_slice(&answer)?, "Mac")?;
+            }
+            Call::Agree(_) => {
+                let peer = world.private()?;
+                let secret = peer.agree(&world.public)?.expose().to_vec();
+                world.input = base64(&peer.public_spki());
+                world.expected = secret;
+            }
+            _ => {}
+        }
+        Ok(world)
+    }
+
+    async fn create(&self, call: Call, region: &str, body: &str) -> Result<World> {
+        let created: Value = serde_json::from_slice(&self.call("CreateKey", region, body).await?)?;
         let key_arn = created["KeyMetadata"]["Arn"].as_str().context("a key without ARN")?;
         let mut world = World::new(key_arn.to_owned());
-        let encrypted = self.call("Encrypt", region, &world.blob_body()?).await?;
-        let encrypted: Value = serde_json::from_slice(&encrypted)?;
-        world.blob = encrypted["CiphertextBlob"].as_str().context("no blob")?.to_owned();
+        if let Some(spec) = call.asymmetric() {
+            let body = Call::PublicKey(spec).body(&world);
+            let shown = self.call("GetPublicKey", region, &body).await?;
+            world.public = bytes(&serde_json::from_slice(&shown)?, "PublicKey")?;
+            let own =
+                spawn_blocking(move || own_key(spec)).await.context("the library panicked")?;
+            world.private = Some(Arc::new(own?));
+        }
         Ok(world)
     }
 
@@ -177,12 +229,8 @@ impl Bench<'_> {
         let body = call.body(world);
         let answer = self.call(call.operation(), region, &body).await?;
         call.check(world, &answer)?;
-        if let Some((blob, plaintext)) = call.sealed(&answer)? {
-            let body = json!({
-                "CiphertextBlob": blob,
-                "EncryptionContext": context_of(&body)?,
-            });
-            let decrypted = self.call("Decrypt", region, &body.to_string()).await?;
+        if let Some((body, plaintext)) = call.unsealing(world, &body, &answer)? {
+            let decrypted = self.call("Decrypt", region, &body).await?;
             let decrypted: Value = serde_json::from_slice(&decrypted)?;
             ensure!(bytes(&decrypted, "Plaintext")? == plaintext, "decrypts to something else");
         }
@@ -197,6 +245,11 @@ impl Bench<'_> {
         }
         Ok(response.body.to_vec())
     }
+}
+
+fn own_key(spec: AsymmetricSpec) -> Result<PrivateKey> {
+    let pkcs8 = generate_private_key(spec)?;
+    Ok(PrivateKey::from_pkcs8(spec, pkcs8.expose())?)
 }
 
 /// The `keystead` program that was built together with this one.
@@ -220,21 +273,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_quick_run_makes_no_rsa() {
-        let quick = select(None, true).unwrap();
-        assert_eq!(quick.len(), OPERATIONS.len() - 3);
-        assert!(quick.iter().all(|operation| !operation.name.contains("RSA")));
-        assert_eq!(select(None, false).unwrap().len(), OPERATIONS.len());
+    fn a_quick_run_makes_no_rsa_pairs() {
+        let (quick, all) = (select(None, true).unwrap(), select(None, false).unwrap());
+        assert!(quick.len() < all.len() / 2);
+        assert!(quick.iter().all(|operation| !operation.name.contains("Pair RSA")));
+        assert_eq!(all.len(), operations().len());
     }
 
     #[test]
     fn only_selects_by_part_of_a_name() {
-        assert_eq!(select(Some("encrypt"), false).unwrap().len(), 1);
         // A whole name is that one, although it is part of others.
+        assert_eq!(select(Some("Encrypt"), false).unwrap().len(), 1);
+        assert_eq!(select(Some("encrypt"), false).unwrap().len(), 8);
         assert_eq!(select(Some("GenerateDataKey"), false).unwrap().len(), 1);
         assert_eq!(select(Some("generatedatakey"), false).unwrap().len(), 10);
-        assert_eq!(select(Some("rsa_"), false).unwrap().len(), 3);
-        assert!(select(Some("rsa_"), true).is_err());
+        assert_eq!(select(Some("pair rsa_"), false).unwrap().len(), 3);
+        assert!(select(Some("pair rsa_"), true).is_err());
         assert!(select(Some("no such thing"), false).is_err());
     }
 }

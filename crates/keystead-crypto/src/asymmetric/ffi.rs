@@ -164,6 +164,7 @@ impl Drop for Context {
 #[allow(clippy::unwrap_used, reason = "tests fail by panicking")]
 mod tests {
     use super::*;
+    use crate::vectors::ledger::{Ledger, Tally};
 
     /// RFC 8032, 7.3: the message "abc".
     #[test]
@@ -184,6 +185,11 @@ mod tests {
         assert!(!ed25519ph_verify_message(public, b"", &signature));
         assert!(!ed25519ph_verify_message(public, b"abc", &[0; 64]));
         assert!(!ed25519ph_verify_message(public, b"abc", &[0xff; 64]));
+        let mut ledger = Ledger::new("src/asymmetric/ffi.rs ed25519ph_of_the_rfc");
+        let mut tally = Tally::default();
+        tally.count(true);
+        ledger.record("RFC 8032, 7.3", tally);
+        ledger.close();
     }
 
     #[test]

@@ -65,6 +65,29 @@ pub(crate) fn ec_spki(spec: AsymmetricSpec, point: &[u8]) -> Vec<u8> {
     sequence(&[ec_algorithm(spec), tlv(3, &[&[0], point].concat())])
 }
 
+/// `key`: DER RSAPublicKey.
+pub(crate) fn rsa_spki(key: &[u8]) -> Vec<u8> {
+    let oid = tlv(6, &hex::decode("2a864886f70d010101").unwrap());
+    sequence(&[sequence(&[oid, tlv(5, &[])]), tlv(3, &[&[0], key].concat())])
+}
+
+pub(crate) fn ml_dsa_spki(spec: AsymmetricSpec, key: &[u8]) -> Vec<u8> {
+    let last = match spec {
+        AsymmetricSpec::MlDsa44 => 0x11,
+        AsymmetricSpec::MlDsa65 => 0x12,
+        AsymmetricSpec::MlDsa87 => 0x13,
+        other => panic!("{other:?} is not ML-DSA"),
+    };
+    let oid = tlv(6, &[&hex::decode("6086480165030403").unwrap()[..], &[last]].concat());
+    sequence(&[sequence(&[oid]), tlv(3, &[&[0], key].concat())])
+}
+
+/// PKCS #8 with the seed alone.
+pub(crate) fn ml_dsa_pkcs8(spec: AsymmetricSpec, seed: &[u8]) -> Vec<u8> {
+    let algorithm = elements(&ml_dsa_spki(spec, &[])).remove(0);
+    sequence(&[tlv(2, &[0]), algorithm, tlv(4, &tlv(0x80, seed))])
+}
+
 /// PKCS #8 with an ECPrivateKey of this scalar and the given further elements.
 pub(crate) fn ec_pkcs8(spec: AsymmetricSpec, scalar: &[u8], further: &[Vec<u8>]) -> Vec<u8> {
     let inner = [vec![tlv(2, &[1]), tlv(4, scalar)], further.to_vec()].concat();

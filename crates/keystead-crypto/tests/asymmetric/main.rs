@@ -3,9 +3,12 @@
 
 mod der;
 mod import;
+mod ledger;
 mod limits;
+mod nist;
 mod openssl;
 mod oracles;
+mod standards;
 mod vectors;
 mod wrapping;
 
@@ -21,4 +24,10 @@ fn quick_specs() -> impl Iterator<Item = AsymmetricSpec> {
     AsymmetricSpec::ALL
         .into_iter()
         .filter(|spec| !matches!(spec, AsymmetricSpec::Rsa3072 | AsymmetricSpec::Rsa4096))
+}
+
+/// The cases of a file of `testdata`.
+fn cases(file: &str) -> Vec<serde_json::Value> {
+    let file: serde_json::Value = serde_json::from_str(file).unwrap();
+    file["cases"].as_array().unwrap().clone()
 }
