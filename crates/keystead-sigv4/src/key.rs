@@ -35,7 +35,8 @@ impl fmt::Debug for SecretAccessKey {
 /// The key that signs all requests of one access key on one day to one service in one Region. Wiped when dropped,
 /// never printed.
 pub struct SigningKey {
-    bytes: [u8; 32],
+    /// Boxed: a move of the bytes themselves would leave a copy behind.
+    bytes: Box<[u8; 32]>,
 }
 
 impl SigningKey {
@@ -50,14 +51,14 @@ impl SigningKey {
         for part in [region, service, TERMINATOR] {
             tag = hmac_sha256(tag.as_ref(), &[part.as_bytes()]);
         }
-        let mut bytes = [0; 32];
+        let mut bytes = Box::new([0; 32]);
         bytes.copy_from_slice(tag.as_ref());
         Self { bytes }
     }
 
     /// The signature of the pieces of a string to sign.
     pub(crate) fn sign(&self, pieces: &[&[u8]]) -> hmac::Tag {
-        hmac_sha256(&self.bytes, pieces)
+        hmac_sha256(&*self.bytes, pieces)
     }
 }
 

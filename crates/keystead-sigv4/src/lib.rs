@@ -62,7 +62,7 @@ pub use authorization::{ALGORITHM, Authorization, MAX_HEADER_BYTES, TERMINATOR};
 pub use error::AuthorizationError;
 pub use key::{SecretAccessKey, SigningKey};
 pub use keys::SigningKeys;
-pub use signature_error::SignatureError;
+pub use signature_error::{Part, SignatureError};
 pub use verify::{
     Examined, Expectation, MAX_PATH_BYTES, MAX_QUERY_BYTES, MAX_REQUEST_HEADER_BYTES,
     MAX_SIGNED_HEADERS, SignedRequest, Verified, examine,

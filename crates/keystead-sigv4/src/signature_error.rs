@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::{ALGORITHM, AuthorizationError, MAX_SIGNED_HEADERS, TERMINATOR, time::Basic};
+use crate::{ALGORITHM, AuthorizationError, TERMINATOR, time::Basic};
 
 /// What is wrong with a signed request.
 ///
@@ -18,8 +18,8 @@ pub enum SignatureError<'a> {
     /// Path, query, headers or the list of signed headers are longer than what is hashed for strangers. Own text.
     TooLarge {
         /// Which of them.
-        part: &'static str,
-        /// The largest that is taken: bytes, or names in the list.
+        part: Part,
+        /// The largest that is taken, in bytes, of the list in names.
         limit: usize,
     },
     /// The scope names a Region that is not served or no Region at all. Seen on other services.
@@ -98,6 +98,37 @@ pub enum SignatureError<'a> {
     ExpiredToken,
 }
 
+/// The part of a request that is [`TooLarge`](SignatureError::TooLarge).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Part {
+    /// The path.
+    Path,
+    /// The query.
+    Query,
+    /// Names and values of all headers.
+    Headers,
+    /// The list of signed headers.
+    SignedHeaders,
+}
+
+impl Part {
+    fn unit(self) -> &'static str {
+        if self == Self::SignedHeaders { "names" } else { "bytes" }
+    }
+}
+
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Path => "path",
+            Self::Query => "query string",
+            Self::Headers => "header section",
+            Self::SignedHeaders => "list of signed headers",
+        })
+    }
+}
+
 impl SignatureError<'_> {
     /// The `__type` of KMS's answer.
     #[must_use]
@@ -137,8 +168,7 @@ impl fmt::Display for SignatureError<'_> {
         match *self {
             Self::Header(error) => error.fmt(f),
             Self::TooLarge { part, limit } => {
-                write!(f, "The {part} of a signed request may have at most {limit} ")?;
-                f.write_str(if limit == MAX_SIGNED_HEADERS { "names." } else { "bytes." })
+                write!(f, "Signed request with too large a {part}: at most {limit} {}.", part.unit())
             }
             Self::Region { region } => {
                 write!(f, "Credential should be scoped to a valid region, not '{region}'. ")

@@ -6,7 +6,7 @@ use aws_lc_rs::constant_time::verify_slices_are_equal;
 use http::{HeaderMap, HeaderValue, Method, header};
 
 use crate::{
-    ALGORITHM, Authorization, SignatureError, SigningKey, TERMINATOR,
+    ALGORITHM, Authorization, Part, SignatureError, SigningKey, TERMINATOR,
     canonical::{Canonical, is_amazon_header, is_presigned, normalized},
     hash::{Hasher, sha256_hex, unhex},
     time::{Basic, parse_basic, parse_http},
@@ -194,10 +194,10 @@ fn check_sizes<'a>(
     let headers = request.headers.iter().map(|(name, value)| name.as_str().len() + value.len());
     let names = authorization.signed_headers.bytes().filter(|byte| *byte == b';').count() + 1;
     for (part, size, limit) in [
-        ("path", request.path.len(), MAX_PATH_BYTES),
-        ("query string", query.len(), MAX_QUERY_BYTES),
-        ("headers", headers.sum(), MAX_REQUEST_HEADER_BYTES),
-        ("SignedHeaders", names, MAX_SIGNED_HEADERS),
+        (Part::Path, request.path.len(), MAX_PATH_BYTES),
+        (Part::Query, query.len(), MAX_QUERY_BYTES),
+        (Part::Headers, headers.sum(), MAX_REQUEST_HEADER_BYTES),
+        (Part::SignedHeaders, names, MAX_SIGNED_HEADERS),
     ] {
         if size > limit {
             return Err(SignatureError::TooLarge { part, limit });

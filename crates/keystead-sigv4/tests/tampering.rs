@@ -6,7 +6,7 @@ mod support;
 
 use http::Method;
 use keystead_sigv4::{
-    Expectation, MAX_PATH_BYTES, MAX_QUERY_BYTES, MAX_REQUEST_HEADER_BYTES, SignatureError,
+    Expectation, MAX_PATH_BYTES, MAX_QUERY_BYTES, MAX_REQUEST_HEADER_BYTES, Part, SignatureError,
 };
 use support::{EXPECTATION, NOW, OTHER_KEY_ID, Sent, TOKEN, encrypt};
 
@@ -467,11 +467,11 @@ fn what_is_too_large_is_not_hashed() {
             other => panic!("{other:?}"),
         }
     };
-    assert_eq!(refused(&|sent| sent.path = "/".repeat(MAX_PATH_BYTES + 1)), "path");
-    assert_eq!(refused(&|sent| sent.query = Some("&".repeat(MAX_QUERY_BYTES + 1))), "query string");
+    assert_eq!(refused(&|sent| sent.path = "/".repeat(MAX_PATH_BYTES + 1)), Part::Path);
+    assert_eq!(refused(&|sent| sent.query = Some("&".repeat(MAX_QUERY_BYTES + 1))), Part::Query);
     assert_eq!(
         refused(&|sent| sent.set("accept", &"x".repeat(MAX_REQUEST_HEADER_BYTES))),
-        "headers"
+        Part::Headers
     );
     assert_eq!(
         refused(&|sent| {
@@ -480,7 +480,7 @@ fn what_is_too_large_is_not_hashed() {
                 .replace("SignedHeaders=", &format!("SignedHeaders={}", "a;".repeat(100)));
             sent.set("authorization", &text);
         }),
-        "SignedHeaders"
+        Part::SignedHeaders
     );
 }
 
