@@ -21,6 +21,8 @@ pub const MAX_HEADER_BYTES: usize = 4096;
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Authorization<'a> {
+    /// The whole of `Credential`: the next five parts, joined by `/`.
+    pub credential: &'a str,
     /// The access key id: who claims to have signed.
     pub access_key_id: &'a str,
     /// The date of the scope, `yyyymmdd` when well formed.
@@ -132,7 +134,16 @@ impl<'a> Authorization<'a> {
         if elements.next().is_some() {
             return Err(AuthorizationError::CredentialElements { credential });
         }
-        Ok(Self { access_key_id, date, region, service, terminator, signed_headers, signature })
+        Ok(Self {
+            credential,
+            access_key_id,
+            date,
+            region,
+            service,
+            terminator,
+            signed_headers,
+            signature,
+        })
     }
 }
 
@@ -156,6 +167,7 @@ mod tests {
     #[test]
     fn every_part_is_found() {
         let parsed = Authorization::parse(GOOD).unwrap();
+        assert_eq!(parsed.credential, "AKIDEXAMPLE/20150830/us-east-1/kms/aws4_request");
         assert_eq!(parsed.access_key_id, "AKIDEXAMPLE");
         assert_eq!(parsed.date, "20150830");
         assert_eq!(parsed.region, "us-east-1");

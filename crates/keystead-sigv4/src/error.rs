@@ -66,6 +66,15 @@ impl AuthorizationError<'_> {
             _ => "IncompleteSignatureException",
         }
     }
+
+    /// The code as STS spells it, without the `Exception` ending. Unverified.
+    #[must_use]
+    pub fn sts_code(&self) -> &'static str {
+        match self {
+            Self::MissingToken => "MissingAuthenticationToken",
+            _ => "IncompleteSignature",
+        }
+    }
 }
 
 impl fmt::Display for AuthorizationError<'_> {
