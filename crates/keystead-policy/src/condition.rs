@@ -64,6 +64,24 @@ tests! {
     Null,
 }
 
+impl Test {
+    /// Whether the test passes when no value matches.
+    #[must_use]
+    pub const fn is_negated(self) -> bool {
+        matches!(
+            self,
+            Self::StringNotEquals
+                | Self::StringNotEqualsIgnoreCase
+                | Self::StringNotLike
+                | Self::NumericNotEquals
+                | Self::DateNotEquals
+                | Self::NotIpAddress
+                | Self::ArnNotEquals
+                | Self::ArnNotLike
+        )
+    }
+}
+
 impl Operator {
     /// Takes an operator name as written; `None` when there is no such operator.
     ///

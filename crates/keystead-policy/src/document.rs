@@ -4,6 +4,7 @@ use crate::condition::{Condition, Operator};
 use crate::json::{self, Json, quoted};
 use crate::pattern::{ActionPattern, ResourcePattern};
 use crate::principal::{AwsPrincipal, Principals};
+use crate::rule::Rule;
 
 /// A policy document, read completely.
 ///
@@ -14,6 +15,8 @@ pub struct Policy {
     version: Version,
     id: Option<String>,
     statements: Vec<Statement>,
+    /// The statements in the form in which they are evaluated, one for one.
+    rules: Vec<Rule>,
 }
 
 impl Policy {
@@ -49,7 +52,13 @@ impl Policy {
         }
         let statements =
             statements.ok_or_else(|| PolicyError::new("Policy must contain a Statement."))?;
-        Ok(Self { version: version.unwrap_or_default(), id, statements })
+        let version = version.unwrap_or_default();
+        let rules = statements.iter().map(|statement| Rule::new(statement, version)).collect();
+        Ok(Self { version, id, statements, rules })
+    }
+
+    pub(crate) fn rules(&self) -> &[Rule] {
+        &self.rules
     }
 
     /// The version of the language; [`Version::V2008`] when none is written.

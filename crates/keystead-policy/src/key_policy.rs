@@ -61,7 +61,7 @@ impl KeyPolicyError {
 
 impl Policy {
     /// Checks what CreateKey and PutKeyPolicy ask of a document by itself: every statement names a
-    /// principal, principals are well-formed, and no condition is one that AWS refuses as overly
+    /// principal, principals are well-formed, NotPrincipal stands with Deny, and no condition is one that AWS refuses as overly
     /// permissive.
     ///
     /// Whether a principal exists is not known here, except that a unique id (`AIDA…`, `AROA…`)
@@ -83,13 +83,22 @@ impl Policy {
                     )));
                 }
             };
+            if statement.effect == Effect::Allow
+                && matches!(statement.principals, Some(Clause::AllBut(_)))
+            {
+                return Err(KeyPolicyError::malformed(format!(
+                    "Statement {}: NotPrincipal must be used with Deny.",
+                    index + 1
+                )));
+            }
             check_principals(principals)?;
             check_conditions(statement)?;
         }
         Ok(())
     }
 
-    /// The lockout safety check: whether the policy lets its principal replace it later on.
+    /// The lockout safety check without knowledge of requests: whether the policy lets its
+    /// principal replace it later on. [`Policy::allows_put_key_policy`] evaluates conditions too.
     ///
     /// `principal_arn` is the caller as policies name it (for a role session the role's ARN or the
     /// session's), `account` the caller's 12 digits, `key_arn` the key the policy is for. True

@@ -19,16 +19,30 @@
 //!
 //! Read next: [`Policy`] for the tree, [`Policy::validate_as_key_policy`] for the checks.
 
+mod arn;
+mod check;
 mod condition;
+mod decide;
 mod document;
+mod evaluate;
+mod facts;
+mod glob;
 mod json;
 mod key_policy;
 mod pattern;
 mod principal;
+mod rule;
+mod scalar;
+mod template;
+mod validate;
 
 pub use condition::{Condition, Operator, SetOperator, Test};
+pub use decide::{Decision, Documents, Grant, Layer, Reason, decide, decide_trust};
 pub use document::{Clause, Effect, Policy, PolicyError, Statement, Version};
+pub use evaluate::{Outcome, StatementTrace, Verdict};
+pub use facts::{Fact, Facts, NoFacts, PrincipalKind, Request, RequestPrincipal};
 pub use json::pretty;
 pub use key_policy::{KeyPolicyError, default_key_policy};
 pub use pattern::{ActionPattern, ResourcePattern};
 pub use principal::{AwsPrincipal, Principals};
+pub use rule::{DocumentKind, Reach};

@@ -1,0 +1,153 @@
+//! One document against one request.
+
+use crate::condition::Operator;
+use crate::document::{Effect, Policy};
+use crate::facts::{Facts, Request, RequestPrincipal};
+use crate::rule::{Asked, DocumentKind, Miss, Reach};
+
+/// What one document says about one request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Verdict {
+    denied: Option<usize>,
+    allowed: [Option<usize>; Reach::ALL.len()],
+}
+
+impl Verdict {
+    /// The first statement that denies.
+    #[must_use]
+    pub fn denied(&self) -> Option<usize> {
+        self.denied
+    }
+
+    /// The first statement that allows and reaches the principal in this way.
+    #[must_use]
+    pub fn allowed(&self, reach: Reach) -> Option<usize> {
+        self.allowed[reach as usize]
+    }
+
+    /// The first statement that allows, however it reaches the principal, [`Reach::Account`]
+    /// included.
+    #[must_use]
+    pub fn allowed_any(&self) -> Option<usize> {
+        self.allowed.iter().flatten().min().copied()
+    }
+}
+
+/// What became of one statement.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StatementTrace {
+    /// The place of the statement in its document, from 0.
+    pub statement: usize,
+    /// The Sid element.
+    pub sid: Option<String>,
+    /// Allow or Deny.
+    pub effect: Effect,
+    /// Whether it applies, or what first kept it from applying.
+    pub outcome: Outcome,
+}
+
+/// Whether a statement applies to a request. No value of the request appears in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// It applies.
+    Applies {
+        /// How it reaches the principal; the most direct way if there are several.
+        reach: Reach,
+    },
+    /// Its Principal element, or the lack of one, does not reach the principal.
+    NotPrincipal,
+    /// It does not cover the action.
+    NotAction,
+    /// It does not cover the resource.
+    NotResource,
+    /// A condition does not hold, the first one in the order written.
+    ConditionFailed {
+        /// The operator.
+        operator: Operator,
+        /// The key as the document writes it.
+        key: String,
+        /// Whether the request lacks the key.
+        absent: bool,
+    },
+}
+
+impl Policy {
+    /// Evaluates the policy of a resource. A statement without Principal, Action or Resource has no
+    /// effect.
+    #[must_use]
+    pub fn evaluate_resource_policy(&self, request: &Request<'_>) -> Verdict {
+        self.evaluate(&Asked::new(request), DocumentKind::Resource)
+    }
+
+    /// Evaluates the trust policy of a role, which has no Resource element. A statement without
+    /// Principal or Action has no effect.
+    #[must_use]
+    pub fn evaluate_trust_policy(&self, request: &Request<'_>) -> Verdict {
+        self.evaluate(&Asked::new(request), DocumentKind::Trust)
+    }
+
+    /// Evaluates a policy that is attached to the principal. A statement with a Principal never
+    /// applies.
+    #[must_use]
+    pub fn evaluate_identity_policy(&self, request: &Request<'_>) -> Verdict {
+        self.evaluate(&Asked::new(request), DocumentKind::Identity)
+    }
+
+    /// What becomes of each statement.
+    #[must_use]
+    pub fn explain(&self, request: &Request<'_>, kind: DocumentKind) -> Vec<StatementTrace> {
+        let asked = Asked::new(request);
+        let traces = self.statements().iter().zip(self.rules()).enumerate();
+        traces
+            .map(|(index, (statement, rule))| StatementTrace {
+                statement: index,
+                sid: statement.sid.clone(),
+                effect: statement.effect,
+                outcome: match rule.apply(statement, &asked, kind) {
+                    Ok(reaches) => {
+                        Outcome::Applies { reach: reaches.iter().next().unwrap_or(Reach::Identity) }
+                    }
+                    Err(Miss::Principal) => Outcome::NotPrincipal,
+                    Err(Miss::Action) => Outcome::NotAction,
+                    Err(Miss::Resource) => Outcome::NotResource,
+                    Err(Miss::Condition(check)) => Outcome::ConditionFailed {
+                        operator: check.operator,
+                        key: check.key.clone(),
+                        absent: check.is_absent(request.facts),
+                    },
+                },
+            })
+            .collect()
+    }
+
+    /// The lockout safety check: whether, under this key policy, the principal may replace it
+    /// again, by `kms:PutKeyPolicy` on `key_arn` with the facts given. An Allow for its account
+    /// counts: whether its identity policies allow the action as well is left to who asks.
+    #[must_use]
+    pub fn allows_put_key_policy(
+        &self,
+        principal: &RequestPrincipal<'_>,
+        key_arn: &str,
+        facts: &dyn Facts,
+    ) -> bool {
+        let request =
+            Request { action: "kms:PutKeyPolicy", resource: Some(key_arn), principal, facts };
+        let verdict = self.evaluate_resource_policy(&request);
+        verdict.denied().is_none() && verdict.allowed_any().is_some()
+    }
+
+    pub(crate) fn evaluate(&self, asked: &Asked<'_>, kind: DocumentKind) -> Verdict {
+        let mut verdict = Verdict::default();
+        for (index, (statement, rule)) in self.statements().iter().zip(self.rules()).enumerate() {
+            let Ok(reaches) = rule.apply(statement, asked, kind) else { continue };
+            if rule.effect == Effect::Deny {
+                verdict.denied.get_or_insert(index);
+                continue;
+            }
+            for reach in reaches.iter() {
+                verdict.allowed[reach as usize].get_or_insert(index);
+            }
+        }
+        verdict
+    }
+}
