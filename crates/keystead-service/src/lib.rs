@@ -13,6 +13,7 @@ mod asymmetric;
 mod caller;
 mod clock;
 mod error;
+mod event;
 mod grants;
 mod import;
 mod key_policy;
@@ -33,6 +34,7 @@ mod service;
 mod specs;
 mod sweep;
 mod tags;
+mod usage;
 mod write;
 
 pub mod keyring;

@@ -17,4 +17,6 @@ mod protection;
 mod release;
 mod rotation;
 mod support;
+mod usage;
+mod usage_store;
 mod usages;
