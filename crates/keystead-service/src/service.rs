@@ -120,10 +120,11 @@ impl fmt::Debug for Service {
 }
 
 impl Service {
-    /// Opens the service over a store; an empty store is given its keys.
+    /// Opens the service over a store; an empty store is given its keys, and one that did not track
+    /// uses of keys begins to.
     ///
     /// # Errors
-    /// [`OpenError`]; the store is unchanged then.
+    /// [`OpenError`]; of what it writes, each part is written in full or not at all.
     pub async fn open(
         settings: ServiceSettings,
         store: Arc<dyn Store>,

@@ -122,7 +122,7 @@ pub(crate) struct Usage {
     room: usize,
     /// Held by who carries notes to the store: one at a time.
     writing: tokio::sync::Mutex<()>,
-    /// Whether the last attempt to do so failed.
+    /// Whether the last attempt to do so made no room.
     failing: AtomicBool,
     /// Uses that were forgotten, because the store failed and memory was full.
     lost: AtomicU64,

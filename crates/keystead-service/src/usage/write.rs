@@ -95,6 +95,7 @@ impl Service {
             tracing::error!(detail = error.detail(), "last uses of keys cannot be written");
         }
         if !self.usage.note(place, new) {
+            self.usage.failing.store(true, Ordering::Relaxed);
             self.usage.lost.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -114,7 +115,9 @@ impl Service {
                 }
             }
         }
-        self.usage.failing.store(failed.is_some(), Ordering::Relaxed);
+        if written > 0 || failed.is_none() {
+            self.usage.failing.store(false, Ordering::Relaxed);
+        }
         failed.map_or(Ok(written), Err)
     }
 
