@@ -3,6 +3,7 @@
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use http::HeaderMap;
 use keystead_crypto::RootKey;
@@ -310,7 +311,11 @@ async fn tracking_begins_once() {
     let dates = async |node: &Node| {
         let found = node.ask(0, "GetKeyLastUsage", json!({"KeyId": id})).await.unwrap();
         assert_eq!(found["KeyLastUsage"], json!({}));
-        let millis = |member: &str| (found[member].as_f64().unwrap() * 1000.0).round() as i64;
+        let millis = |member: &str| {
+            let seconds = found[member].as_f64().unwrap();
+            i64::try_from(Duration::try_from_secs_f64(seconds + 0.0005).unwrap().as_millis())
+                .unwrap()
+        };
         (millis("KeyCreationDate"), millis("TrackingStartDate"))
     };
     let clock = Arc::new(MovableClock::default());
