@@ -1,6 +1,6 @@
 """The service model of botocore as a contract: constraints, members of answers, error codes.
 
-Which operations are built is found by calling; what is checked of them is counted from the model.
+That every operation is built is found by calling; what is checked of them is counted from the model.
 """
 
 import base64
@@ -78,7 +78,7 @@ def built(server):
         refused = code == "UnsupportedOperationException" and operation in (answer.message() or "")
         if not refused:
             found.append(operation)
-    # The issue's own list: fewer would let this file pass by checking nothing.
+    # Fewer would let this file pass by checking nothing.
     assert set(SCENARIO) <= set(found), set(SCENARIO) - set(found)
     return found
 
@@ -400,6 +400,7 @@ def scenario_requests(kms, account):
         "GenerateDataKeyPair": [wrapped | {"KeyPairSpec": "ECC_NIST_P256"}],
         "GenerateDataKeyPairWithoutPlaintext": [wrapped | {"KeyPairSpec": "ECC_NIST_P256"}],
         "GenerateRandom": [{"NumberOfBytes": 8}],
+        "GetKeyLastUsage": [wrapped],
         "Sign": [sign],
         "Verify": [sign | {"Signature": signature}],
         "GetPublicKey": [{"KeyId": each} for each in (signer, agreer, sealer)],
@@ -443,7 +444,7 @@ SCENARIO = [
     "ListResourceTags", "UntagResource", "UpdateKeyDescription", "PutKeyPolicy", "GetKeyPolicy",
     "ListKeyPolicies", "Encrypt", "Decrypt", "ReEncrypt", "GenerateDataKey",
     "GenerateDataKeyWithoutPlaintext", "GenerateDataKeyPair", "GenerateDataKeyPairWithoutPlaintext",
-    "GenerateRandom", "Sign", "Verify", "GetPublicKey", "GenerateMac", "VerifyMac",
+    "GenerateRandom", "GetKeyLastUsage", "Sign", "Verify", "GetPublicKey", "GenerateMac", "VerifyMac",
     "DeriveSharedSecret", "CreateGrant", "ListGrants", "ListRetirableGrants", "RetireGrant",
     "RevokeGrant", "EnableKeyRotation", "GetKeyRotationStatus", "RotateKeyOnDemand",
     "ListKeyRotations", "DisableKeyRotation", "GetParametersForImport", "ImportKeyMaterial",
@@ -543,9 +544,6 @@ def test_error_codes_are_modelled(server, built):
     assert not faults, "\n".join(faults)
 
 
-def test_operations_not_built_refuse_by_name(server, built):
-    for operation in set(OPERATIONS) - set(built):
-        answer = server.post(operation, valid(OPERATIONS[operation]["input"]["shape"]))
-        assert (answer.status, answer.kind()) == (400, "UnsupportedOperationException")
-        assert set(answer.json()) == {"__type", "message"}
-        assert operation in answer.message()
+def test_every_operation_is_built(built):
+    print(f"\noperations {len(built)}/{len(OPERATIONS)}")
+    assert built == list(OPERATIONS)

@@ -103,9 +103,11 @@ class Reader:
     def record(self, path):
         value = self.rows[path]
         assert value[0] == 1
-        tag = mac(self.record_key, be32(len(path)) + path + value[17:])[:16]
-        assert value[1:17] == tag, path
+        assert value[1:17] == self.tag(path, value[17:]), path
         return json.loads(value[17:])
+
+    def tag(self, path, content):
+        return mac(self.record_key, be32(len(path)) + path + content)[:16]
 
     def material(self, account, key, material_id):
         path = f"material/{account}/{key}/{material_id.hex()}".encode()
@@ -146,17 +148,28 @@ def check(server, account, **opened_by):
     reader = Reader(server.data / "keystead.db", **opened_by)
     for blob in blobs:
         assert reader.decrypt(blob["CiphertextBlob"], context) == b"hello"
-    prefixes = (b"key/", b"policy/", b"ref/", b"alias/", b"due/")
+    prefixes = (b"key/", b"policy/", b"ref/", b"alias/", b"due/", b"usage/", b"meta/tracking")
     counts = {
         prefix: len([reader.record(path) for path in reader.under(prefix)]) for prefix in prefixes
     }
-    assert counts == {b"key/": 3, b"policy/": 3, b"ref/": 3, b"alias/": 1, b"due/": 1}
+    assert counts == {
+        b"key/": 3, b"policy/": 3, b"ref/": 3, b"alias/": 1, b"due/": 1, b"usage/": 2,
+        b"meta/tracking": 1,
+    }  # fmt: skip
     record = reader.record(f"key/{account}/us-east-1/{keys[0]['KeyId']}".encode())
     assert record["state"] == {"name": "Enabled"} and record["aliases"] == 1
     assert record["materials"][0]["id"] == keys[0]["CurrentKeyMaterialId"]
     assert (
         reader.rows[f"key-alias/{account}/us-east-1/{keys[0]['KeyId']}/alias/one".encode()] == b""
     )
+
+    used = reader.record(f"usage/{account}/us-east-1/{keys[0]['KeyId']}".encode())
+    request = blobs[0]["ResponseMetadata"]["RequestId"]
+    assert (used["operation"], used["request"]) == ("Encrypt", request)
+    assert used["key_created"] == record["created"] <= used["moment"]
+    assert reader.record(b"meta/tracking")["since"] <= record["created"]
+    event = reader.tag(b"event-id", uuid.UUID(request).bytes + account.encode())
+    assert used["event"] == str(uuid.UUID(bytes=event, version=4))
 
     sealed = page["NextMarker"].encode()
     marker = base64.urlsafe_b64decode(sealed + b"=" * (-len(sealed) % 4))

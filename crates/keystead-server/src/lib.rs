@@ -133,6 +133,7 @@ impl Running {
         self.sweeper.abort();
         // Aborting is a request: wait until no sweep can be in the middle of a commit.
         let _ = self.sweeper.await;
+        startup::settle(&self.service).await;
         if let Err(error) = self.store.close().await {
             tracing::error!(%error, "cannot close the store");
         }

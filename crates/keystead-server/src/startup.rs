@@ -106,6 +106,14 @@ pub(crate) async fn sweep(service: &Service) {
     }
 }
 
+/// Writes what is only in memory so far, at an orderly end.
+pub(crate) async fn settle(service: &Service) {
+    if let Err(error) = service.write_usage().await {
+        let (name, detail) = (error.type_name(), error.detail());
+        tracing::error!(error = name, detail, "the last uses of keys cannot be written");
+    }
+}
+
 /// Sweeps every minute, for as long as it is not aborted.
 pub(crate) async fn sweep_forever(service: Arc<Service>) {
     let mut ticks = tokio::time::interval(SWEEP_EVERY);

@@ -20,6 +20,7 @@ use crate::records::{
     self, AliasRecord, GrantRecord, KeyRecord, MaterialEntry, PolicyRecord, ReferenceRecord,
 };
 use crate::state::State;
+use crate::usage::Place;
 
 /// Buckets of the generation counters; a power of two.
 const GENERATIONS: usize = 1024;
@@ -32,6 +33,8 @@ pub(crate) struct KeyEntry {
     pub(crate) record: KeyRecord,
     pub(crate) revision: Revision,
     pub(crate) arn: String,
+    /// What its uses are filed under.
+    pub(crate) place: Arc<Place>,
     /// One place for each of the record's materials.
     materials: Box<[OnceLock<Arc<SymmetricMaterial>>]>,
     /// The wrapped material of an asymmetric or HMAC key.
@@ -153,6 +156,12 @@ impl Keys {
             records::decode(keyring.record_key(), &path, &found.value).map_err(Error::internal)?;
         Ok(Some(KeyEntry {
             arn: key_arn(region, record.account, record.id),
+            place: Arc::new(Place {
+                account: record.account,
+                region: region.clone(),
+                key: record.id,
+                created: record.created,
+            }),
             materials: record.materials.iter().map(|_| OnceLock::new()).collect(),
             record,
             revision: found.revision,

@@ -14,6 +14,7 @@ mod authorization;
 mod caller;
 mod clock;
 mod error;
+mod event;
 mod grants;
 mod import;
 mod key_policy;
@@ -35,6 +36,7 @@ mod service;
 mod specs;
 mod sweep;
 mod tags;
+mod usage;
 mod write;
 
 pub mod keyring;

@@ -5,6 +5,7 @@
 //! | `meta/store` | format, store id, root key slot and check value |
 //! | `meta/domain/<epoch>` | a domain key epoch, wrapped by the root key |
 //! | `meta/record-key` | the record key, wrapped by the domain key |
+//! | `meta/tracking` | since when uses of keys are recorded |
 //! | `key/<account>/<region>/<key id>` | a key as one Region sees it |
 //! | `policy/<account>/<region>/<key id>` | its key policy |
 //! | `ref/<key id>` | which account and Regions hold the key id |
@@ -16,6 +17,7 @@
 //! | `retirable/<region>/<principal>\|<account>/<key id>/<grant id>` | the same, by retiring principal |
 //! | `grantee/<account>/<region>/<key id>/<principal>\|<grant id>` | the same, by grantee |
 //! | `grant-name/<account>/<region>/<key id>/<fingerprint>` | the id of the grant with this name and these properties |
+//! | `usage/<account>/<region>/<key id>` | the last use of a key |
 //! | `grave/<account>/<key id>/<Region or material>` | key material that must still be erased |
 //!
 //! Key material has no Region: the related keys of a multi-Region key share it.
@@ -27,6 +29,7 @@ pub type Path = Vec<u8>;
 
 pub(crate) const STORE: &[u8] = b"meta/store";
 pub(crate) const RECORD_KEY: &[u8] = b"meta/record-key";
+pub(crate) const TRACKING: &[u8] = b"meta/tracking";
 pub(crate) const DOMAINS: &[u8] = b"meta/domain/";
 pub(crate) const MATERIALS: &[u8] = b"material/";
 pub(crate) const DUE: &[u8] = b"due/";
@@ -141,6 +144,10 @@ pub(crate) fn grant_name(
     fingerprint: &str,
 ) -> Path {
     format!("grant-name/{account}/{region}/{key}/{fingerprint}").into_bytes()
+}
+
+pub(crate) fn usage(account: AccountId, region: &Region, key: KeyId) -> Path {
+    format!("usage/{account}/{region}/{key}").into_bytes()
 }
 
 pub(crate) fn grave_of(account: AccountId, key: KeyId, name: &str) -> Path {

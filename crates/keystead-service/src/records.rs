@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 
 use keystead_crypto::RecordKey;
 use keystead_model::{
-    AccountId, GrantOperation, KeyId, KeyMaterialId, KeySpec, KeyUsageType, OriginType, Region,
-    RotationType,
+    AccountId, GrantOperation, KeyId, KeyLastUsageTrackingOperation, KeyMaterialId, KeySpec,
+    KeyUsageType, OriginType, Region, RotationType,
 };
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -370,6 +370,34 @@ pub struct DueRecord {
     /// Its id.
     #[serde(with = "text")]
     pub id: KeyId,
+    /// What a newer release wrote and this one does not know.
+    #[serde(flatten)]
+    pub unknown: Map<String, Value>,
+}
+
+/// The last use of a key; the key is in the path.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct UsageRecord {
+    /// When the key was created: of an earlier key in the same place the record says nothing.
+    pub key_created: i64,
+    /// When it was used, milliseconds since the epoch.
+    pub moment: i64,
+    /// The operation.
+    pub operation: KeyLastUsageTrackingOperation,
+    /// The id of the request, a UUID.
+    pub request: String,
+    /// The id of the request's record in the audit trail of the key's account, a UUID.
+    pub event: String,
+    /// What a newer release wrote and this one does not know.
+    #[serde(flatten)]
+    pub unknown: Map<String, Value>,
+}
+
+/// Since when the store records uses of keys.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct TrackingRecord {
+    /// The date, milliseconds since the epoch.
+    pub since: i64,
     /// What a newer release wrote and this one does not know.
     #[serde(flatten)]
     pub unknown: Map<String, Value>,

@@ -18,7 +18,8 @@ use crate::error::{Error, Result};
 use crate::operation::{Operation, Reads, Writes};
 use crate::ops;
 use crate::proofs::{Usable, authorize};
-use crate::service::{Answer, RawRequest, Reply, Service};
+use crate::service::{Answer, RawRequest, Reply, RequestId, Service};
+use crate::usage::Used;
 
 /// How often a request that keeps losing races for a record is begun anew.
 const ATTEMPTS: usize = 100;
@@ -33,10 +34,7 @@ pub(crate) async fn answer(service: &Service, raw: RawRequest<'_>) -> Answer {
         return Answer { operation: "unknown", result: Err(Error::unknown_operation()) };
     };
     let result = match Caller::authenticate(&raw) {
-        Ok(caller) => match ops::row(operation).run {
-            Some(run) => run(service, caller, raw.body).await,
-            None => Err(Error::unsupported(format!("{} is not supported.", operation.as_str()))),
-        },
+        Ok(caller) => (ops::row(operation).run)(service, caller, raw.request_id, raw.body).await,
         Err(error) => Err(error),
     };
     Answer { operation: operation.as_str(), result }
@@ -46,6 +44,7 @@ pub(crate) async fn answer(service: &Service, raw: RawRequest<'_>) -> Answer {
 pub(crate) fn travel<'a, O: Operation, W: Way<O>>(
     service: &'a Service,
     caller: Caller,
+    request: RequestId,
     body: &'a [u8],
 ) -> Travelling<'a> {
     Box::pin(async move {
@@ -53,7 +52,7 @@ pub(crate) fn travel<'a, O: Operation, W: Way<O>>(
         no_recipient(&input)?;
         O::check(service, &caller, &input)?;
         for _ in 0..ATTEMPTS {
-            match attempt::<O, W>(service, &caller, &input).await {
+            match attempt::<O, W>(service, &caller, request, &input).await {
                 Err(error) if error.is_conflict() => tokio::task::yield_now().await,
                 Err(error) => match error.first_use() {
                     // A dry run makes nothing.
@@ -70,6 +69,7 @@ pub(crate) fn travel<'a, O: Operation, W: Way<O>>(
 async fn attempt<O: Operation, W: Way<O>>(
     service: &Service,
     caller: &Caller,
+    request: RequestId,
     input: &O::Input,
 ) -> Result<O::Output> {
     let target = O::resolve(service, caller, input).await?;
@@ -80,7 +80,13 @@ async fn attempt<O: Operation, W: Way<O>>(
     if input.dry_run() {
         return Err(Error::dry_run());
     }
-    W::act(service, caller, usable, input).await
+    let used = Used::by::<O>(&usable);
+    let output = W::act(service, caller, usable, input).await?;
+    // Here alone: what fails, and what is tried dry, uses no key.
+    if let Some(used) = used {
+        service.note(used, request).await;
+    }
+    Ok(output)
 }
 
 /// How an operation ends: by an answer alone, or by a commit and then an answer.

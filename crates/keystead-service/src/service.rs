@@ -15,6 +15,7 @@ use crate::error::Error;
 use crate::keyring::{Keyring, OpenError, Root};
 use crate::keys::Keys;
 use crate::mill::Mill;
+use crate::usage::{Usage, tracked_since};
 use crate::{ops, road};
 
 /// Identifies one request in its response and in the logs; a random UUID.
@@ -75,6 +76,8 @@ pub struct ServiceSettings {
     pub private_threads: usize,
     /// How many requests may wait for such an operation before more are throttled.
     pub private_queue: usize,
+    /// Of how many keys the last use is kept in memory at most, until the next sweep writes it.
+    pub noted_uses: usize,
     /// How long an on-demand rotation takes, milliseconds. 0: it is completed when it is answered.
     pub rotation_delay: i64,
     /// How long the states Creating and Updating last, milliseconds. 0: they are not seen.
@@ -94,6 +97,7 @@ impl Default for ServiceSettings {
             pair_queue: 256,
             private_threads: cores,
             private_queue: 1_024,
+            noted_uses: 65_536,
             rotation_delay: 0,
             settling_delay: 0,
             grant_delay: 0,
@@ -107,6 +111,7 @@ pub struct Service {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) keyring: Keyring,
     pub(crate) keys: Keys,
+    pub(crate) usage: Usage,
     /// Generates keys and pairs.
     pub(crate) generation: Mill,
     /// Private-key operations that would hold up other requests.
@@ -121,22 +126,35 @@ impl fmt::Debug for Service {
 }
 
 impl Service {
-    /// Opens the service over a store; an empty store is given its keys.
+    /// Opens the service over a store; an empty store is given its keys, and one that did not track
+    /// uses of keys begins to.
     ///
     /// # Errors
-    /// [`OpenError`]; the store is unchanged then.
+    /// [`OpenError`]; of what it writes, each part is written in full or not at all.
     pub async fn open(
         settings: ServiceSettings,
         store: Arc<dyn Store>,
         root: Root,
         clock: Arc<dyn Clock>,
     ) -> Result<Arc<Self>, OpenError> {
-        let keyring = Keyring::open(store.as_ref(), root, clock.now()).await?;
+        let now = clock.now();
+        let keyring = Keyring::open(store.as_ref(), root, now).await?;
         index_grantees(store.as_ref(), &keyring).await?;
+        let since = tracked_since(store.as_ref(), &keyring, now).await?;
+        let usage = Usage::new(since, settings.noted_uses);
         let keys = Keys::new(Arc::clone(&store), settings.cached_keys)?;
         let generation = Mill::new(settings.pair_threads, settings.pair_queue);
         let private_operations = Mill::new(settings.private_threads, settings.private_queue);
-        Ok(Arc::new(Self { store, clock, keyring, keys, generation, private_operations, settings }))
+        Ok(Arc::new(Self {
+            store,
+            clock,
+            keyring,
+            keys,
+            usage,
+            generation,
+            private_operations,
+            settings,
+        }))
     }
 
     /// Takes one request to its end. Never panics on any input.

@@ -1,5 +1,5 @@
 //! What time does: keys whose waiting period is over are destroyed, rotations that are due are
-//! carried out.
+//! carried out, and the last uses of keys are written to the store.
 //!
 //! A key past its deletion date is gone for every request at once, since its state is derived from
 //! the clock; the sweep makes that physical. First the records go in one commit that leaves a note
@@ -22,12 +22,14 @@ use crate::write::Draft;
 const PAGE: usize = 100;
 
 impl Service {
-    /// Destroys every key that is due. Answers how many were.
+    /// Writes what was used, and destroys every key that is due. Answers how many were destroyed.
     ///
     /// # Errors
     /// The first KMSInternalException met: the store failed or a record is damaged. What could be
     /// destroyed was; the next sweep tries the rest again.
     pub async fn sweep(&self) -> std::result::Result<u64, Error> {
+        // Its failure, told at the end, keeps no key alive.
+        let unwritten = self.write_usage().await.err();
         let (mut destroyed, mut failed) = (0, None);
         // One moment for all of it: the clock may be moved back meanwhile.
         let now = self.clock.now();
@@ -48,7 +50,7 @@ impl Service {
             }
         }
         bury(self.store.as_ref(), self.keyring.record_key()).await?;
-        failed.map_or(Ok(destroyed), Err)
+        failed.or(unwritten).map_or(Ok(destroyed), Err)
     }
 
     async fn carry_out(&self, path: paths::Path, found: &Versioned, now: i64) -> Result<bool> {
@@ -112,6 +114,7 @@ impl Service {
         draft.unchanged(path.clone(), found.revision).delete(path);
         draft.unchanged(reference_path.clone(), reference.revision);
         draft.delete(paths::policy(account, region, key));
+        draft.delete(paths::usage(account, region, key));
         draft.delete(paths::due(deletion, account, region, key));
         // What the key had been noted for besides: its rotations.
         for moment in record.rotations_noted() {

@@ -80,6 +80,17 @@ impl TestServer {
         Ok(())
     }
 
+    /// Moves the clock back.
+    ///
+    /// # Errors
+    /// The server is stopped.
+    pub fn set_back(&mut self, by: Duration) -> anyhow::Result<()> {
+        let by = i64::try_from(by.as_millis())?;
+        self.running()?.clock.advance(-by);
+        self.moved -= by;
+        Ok(())
+    }
+
     /// The AWS SDK as `account` in `region`, with connections of its own. It does not retry: what
     /// the server says is what the test sees.
     ///

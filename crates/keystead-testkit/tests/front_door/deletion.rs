@@ -98,6 +98,7 @@ async fn a_key_past_its_date_is_gone_with_all_it_had() {
         outcome(kms.list_key_rotations().key_id(id).send().await),
         outcome(kms.list_grants().key_id(id).send().await),
         outcome(kms.get_public_key().key_id(id).send().await),
+        outcome(kms.get_key_last_usage().key_id(id).send().await),
     ];
     for (number, found) in outcomes.iter().enumerate() {
         assert_eq!(*found, gone, "{number}");

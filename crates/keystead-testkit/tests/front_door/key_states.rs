@@ -315,6 +315,7 @@ async fn drive(
             let request = kms.generate_mac().key_id(own_alias).message(Blob::new("m"));
             outcome(request.mac_algorithm(MacAlgorithmSpec::HmacSha256).send().await)
         }
+        (Op::GetKeyLastUsage, _) => outcome(kms.get_key_last_usage().key_id(id).send().await),
         (Op::GetKeyPolicy, _) => outcome(kms.get_key_policy().key_id(id).send().await),
         (Op::GetKeyRotationStatus, _) => {
             outcome(kms.get_key_rotation_status().key_id(id).send().await)

@@ -18,4 +18,6 @@ mod protection;
 mod release;
 mod rotation;
 mod support;
+mod usage;
+mod usage_store;
 mod usages;

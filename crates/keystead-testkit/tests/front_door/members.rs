@@ -190,6 +190,7 @@ async fn cryptography(check: &mut Check, id: &str) {
     check.case("GenerateDataKeyPair", pair.clone()).await;
     check.case("GenerateDataKeyPairWithoutPlaintext", pair).await;
     check.case("GenerateRandom", json!({"NumberOfBytes": 8})).await;
+    check.case("GetKeyLastUsage", json!({"KeyId": id})).await;
 }
 
 async fn lists(check: &mut Check, id: &str) {
@@ -275,6 +276,7 @@ async fn asymmetric(check: &mut Check) {
         let key = check.server.call(ACCOUNT, REGION, "CreateKey", &key).await.unwrap().body;
         ids.push(text(&key["KeyMetadata"], "KeyId").to_owned());
     }
+    check.case("GetKeyLastUsage unused", json!({"KeyId": ids[0]})).await;
     let message = to_base64("message");
     let algorithm = "RSAES_OAEP_SHA_256";
     let mut request =
