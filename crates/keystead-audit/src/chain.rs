@@ -299,6 +299,7 @@ struct Signed {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests fail by panicking")]
 mod tests {
     use super::*;
     use crate::Ed25519Signer;

@@ -75,6 +75,7 @@ impl<R: BufRead> Lines<R> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests fail by panicking")]
 mod tests {
     use super::*;
 

@@ -424,8 +424,6 @@ struct Open {
     aligner: Option<Aligner<BufReader<File>>>,
     /// Records that digests have spoken of, or that were passed over.
     records: u64,
-    /// Lines that were read.
-    line: u64,
     end: Option<Reason>,
 }
 
@@ -562,8 +560,11 @@ impl Verification<'_> {
         };
         // Of what digests that are missing covered, only the number is known.
         let mut passed = 0;
+        if open.records < span.first {
+            aligner.settle(&mut self.seen)?;
+        }
         while open.records < span.first {
-            let skipped = aligner.skip(span.first - open.records, &mut open.line)?.len() as u64;
+            let skipped = aligner.skip(span.first - open.records)?.len() as u64;
             if skipped == 0 {
                 break;
             }
@@ -574,7 +575,7 @@ impl Verification<'_> {
             let fault = Fault::Uncovered { segment: span.segment, lines: passed };
             self.seen.fault(fault, None);
         }
-        aligner.expect(span.first, &span.leaves, &mut self.seen, &mut open.line)?;
+        aligner.expect(span.first, &span.leaves, &mut self.seen)?;
         open.records = span.first + span.records();
         Ok(())
     }
@@ -592,7 +593,7 @@ impl Verification<'_> {
             Err(error) => return Err(error.into()),
         };
         self.seen.report.segments += 1;
-        self.open = Some(Open { segment, aligner, records: 0, line: 0, end: None });
+        self.open = Some(Open { segment, aligner, records: 0, end: None });
         Ok(())
     }
 
@@ -600,7 +601,10 @@ impl Verification<'_> {
     fn leave(&mut self, last: bool) -> Result<(), VerifyError> {
         let Some(mut open) = self.open.take() else { return Ok(()) };
         let Some(aligner) = &mut open.aligner else { return Ok(()) };
-        let (lines, torn) = rest(aligner, &mut open.line)?;
+        let (lines, torn) = {
+            aligner.settle(&mut self.seen)?;
+            rest(aligner)?
+        };
         let segment = open.segment;
         match open.end {
             _ if lines == 0 && !torn => {}
@@ -632,7 +636,7 @@ impl Verification<'_> {
             let file = File::open(names::data(self.directory, *segment))?;
             let reader = BufReader::with_capacity(1 << 18, file);
             let mut aligner = Aligner::new(*segment, Lines::new(reader, 0, LONGEST_RECORD));
-            let (lines, torn) = rest(&mut aligner, &mut 0)?;
+            let (lines, torn) = rest(&mut aligner)?;
             if *segment > last_covered {
                 self.seen.report.unsigned += lines;
                 self.seen.report.torn |= torn;
@@ -658,13 +662,10 @@ impl Verification<'_> {
 }
 
 /// Counts the lines that are left, and says whether the last one is torn.
-fn rest(
-    aligner: &mut Aligner<BufReader<File>>,
-    line: &mut u64,
-) -> Result<(u64, bool), VerifyError> {
+fn rest(aligner: &mut Aligner<BufReader<File>>) -> Result<(u64, bool), VerifyError> {
     let (mut lines, mut torn) = (0, false);
     loop {
-        let skipped = aligner.skip(u64::MAX, line)?;
+        let skipped = aligner.skip(u64::MAX)?;
         if skipped.is_empty() {
             return Ok((lines, torn));
         }

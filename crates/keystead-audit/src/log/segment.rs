@@ -158,7 +158,7 @@ impl Place {
 
     fn reserve(&mut self, bytes: u64) -> io::Result<bool> {
         let Some(reserved) = self.reserved else { return Ok(false) };
-        if reserved >= self.length + bytes / 2 + 1 {
+        if reserved > self.length + bytes / 2 {
             return Ok(true);
         }
         let can = self.file.reserve(self.length, bytes)?;

@@ -80,6 +80,7 @@ fn civil(milliseconds: i64) -> Civil {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests fail by panicking")]
 mod tests {
     use super::*;
 

@@ -274,6 +274,7 @@ static SUSPECT: [bool; 256] = {
 };
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests fail by panicking")]
 mod tests {
     use proptest::prelude::*;
     use serde_json::Value;

@@ -13,9 +13,14 @@ use crate::record::event_id_of;
 pub(super) struct Aligner<R> {
     segment: u64,
     lines: Lines<R>,
+    /// Number of the line that was read last.
+    line: u64,
     /// Lines that were read ahead.
     ahead: VecDeque<Found>,
     ended: bool,
+    /// Records that lines are yet to be found for. The latest wait for those after them, so that what
+    /// happened over the edge of two digests is seen as one.
+    expected: VecDeque<Expected>,
 }
 
 /// A line that was found.
@@ -23,92 +28,106 @@ pub(super) struct Found {
     leaf: Leaf,
     /// Number of the line in its file; the first is 1.
     line: u64,
-    pub(super) event: Option<String>,
+    event: Option<String>,
     pub(super) whole: bool,
     /// Whether it was recognized as a record that belongs elsewhere.
     taken: bool,
 }
 
+/// A record that was signed.
+struct Expected {
+    leaf: Leaf,
+    /// Number of the record in its segment; the first is 1.
+    record: u64,
+    /// Whether it was found further on, ahead of its turn.
+    early: bool,
+}
+
 impl<R: BufRead> Aligner<R> {
     pub(super) fn new(segment: u64, lines: Lines<R>) -> Self {
-        Self { segment, lines, ahead: VecDeque::new(), ended: false }
+        let (ahead, expected) = (VecDeque::new(), VecDeque::new());
+        Self { segment, lines, line: 0, ahead, ended: false, expected }
     }
 
-    /// Takes the lines that the leaves of a digest stand for. `first`: the records before them.
-    pub(super) fn expect(
-        &mut self,
-        first: u64,
-        leaves: &[u8],
-        seen: &mut Seen,
-        line: &mut u64,
-    ) -> io::Result<()> {
+    /// Takes the leaves of a digest. `first`: the records before them.
+    pub(super) fn expect(&mut self, first: u64, leaves: &[u8], seen: &mut Seen) -> io::Result<()> {
         let (leaves, _) = leaves.as_chunks::<32>();
-        let mut at = 0;
-        // Those that were found further on, ahead of their turn.
-        let mut early = vec![false; leaves.len()];
-        while let Some(leaf) = leaves.get(at) {
-            if early.get(at) == Some(&true) {
-                at += 1;
+        let numbered = leaves.iter().zip(first + 1..);
+        self.expected.extend(numbered.map(|(leaf, record)| Expected {
+            leaf: *leaf,
+            record,
+            early: false,
+        }));
+        self.compare(WINDOW, seen)
+    }
+
+    /// Finds lines for all that is expected.
+    pub(super) fn settle(&mut self, seen: &mut Seen) -> io::Result<()> {
+        self.compare(0, seen)
+    }
+
+    /// Finds lines for all that is expected but the last `keep` records.
+    fn compare(&mut self, keep: usize, seen: &mut Seen) -> io::Result<()> {
+        while self.expected.len() > keep {
+            let Some(next) = self.expected.front() else { break };
+            if next.early {
+                self.expected.pop_front();
                 continue;
             }
+            let leaf = next.leaf;
             if self.ahead.is_empty() {
-                match self.read(line)? {
-                    Some(found) if found.leaf == *leaf => {
+                match self.read()? {
+                    Some(found) if found.leaf == leaf => {
                         seen.record(found.event);
-                        at += 1;
+                        self.expected.pop_front();
                         continue;
                     }
                     Some(found) => self.ahead.push_back(found),
                     None => {}
                 }
             }
-            self.fill(line)?;
-            self.resolve(first, leaves, &mut at, &mut early, seen);
+            while self.ahead.len() < WINDOW {
+                match self.read()? {
+                    Some(found) => self.ahead.push_back(found),
+                    None => break,
+                }
+            }
+            self.resolve(seen);
         }
         Ok(())
     }
 
     /// One step where a line may not be the expected one.
-    fn resolve(
-        &mut self,
-        first: u64,
-        leaves: &[Leaf],
-        at: &mut usize,
-        early: &mut [bool],
-        seen: &mut Seen,
-    ) {
+    fn resolve(&mut self, seen: &mut Seen) {
         let segment = self.segment;
-        let Some(leaf) = leaves.get(*at) else { return };
-        let record = |at: usize| first + at as u64 + 1;
         while self.ahead.front().is_some_and(|found| found.taken) {
             self.ahead.pop_front();
         }
+        let Some(&Expected { leaf, record, .. }) = self.expected.front() else { return };
+        let removed = Fault::Removed { segment, first: record, count: 1 };
         let Some(front) = self.ahead.front() else {
-            if !self.ended {
-                return;
+            // There may be more lines than were read ahead.
+            if self.ended {
+                seen.fault(removed, Some(leaf));
+                self.expected.pop_front();
             }
-            seen.fault(Fault::Removed { segment, first: record(*at), count: 1 }, Some(*leaf));
-            *at += 1;
             return;
         };
-        if front.leaf == *leaf {
+        if front.leaf == leaf {
             seen.record(self.ahead.pop_front().and_then(|found| found.event));
-            *at += 1;
+            self.expected.pop_front();
             return;
         }
         // How far on the expected record is among the lines, and this line among the records.
-        let record_at = self.ahead.iter().position(|found| !found.taken && found.leaf == *leaf);
-        let line_at = leaves
-            .iter()
-            .zip(early.iter())
-            .skip(*at)
-            .position(|(leaf, early)| !early && *leaf == front.leaf);
+        let line_of_record = self.ahead.iter().position(|found| !found.taken && found.leaf == leaf);
+        let record_of_line =
+            self.expected.iter().position(|next| !next.early && next.leaf == front.leaf);
         let (line, event) = (front.line, front.event.clone());
-        match (record_at, line_at) {
+        match (line_of_record, record_of_line) {
             (None, None) => {
-                seen.fault(Fault::Altered { segment, record: record(*at), line, event }, None);
+                seen.fault(Fault::Altered { segment, record, line, event }, None);
                 self.ahead.pop_front();
-                *at += 1;
+                self.expected.pop_front();
             }
             (Some(_), None) => {
                 let leaf = front.leaf;
@@ -116,9 +135,8 @@ impl<R: BufRead> Aligner<R> {
                 self.ahead.pop_front();
             }
             (None, Some(_)) => {
-                let fault = Fault::Removed { segment, first: record(*at), count: 1 };
-                seen.fault(fault, Some(*leaf));
-                *at += 1;
+                seen.fault(removed, Some(leaf));
+                self.expected.pop_front();
             }
             // Both are there: the one that is further from its place is the one that was moved.
             (Some(on), Some(back)) if on >= back => {
@@ -126,32 +144,30 @@ impl<R: BufRead> Aligner<R> {
                     moved.taken = true;
                     let (line, event) = (moved.line, moved.event.clone());
                     seen.record(event.clone());
-                    let record = record(*at);
                     seen.fault(Fault::Reordered { segment, record, line, event }, None);
                 }
-                *at += 1;
+                self.expected.pop_front();
             }
             (Some(_), Some(back)) => {
-                let place = *at + back;
-                if let Some(early) = early.get_mut(place) {
-                    *early = true;
+                if let Some(moved) = self.expected.get_mut(back) {
+                    moved.early = true;
+                    let record = moved.record;
+                    seen.record(event.clone());
+                    seen.fault(Fault::Reordered { segment, record, line, event }, None);
                 }
-                seen.record(event.clone());
-                let record = record(place);
-                seen.fault(Fault::Reordered { segment, record, line, event }, None);
                 self.ahead.pop_front();
             }
         }
     }
 
     /// Takes lines that no digest speaks of, at most `most`; answers how many there were.
-    pub(super) fn skip(&mut self, most: u64, line: &mut u64) -> io::Result<Vec<Found>> {
+    pub(super) fn skip(&mut self, most: u64) -> io::Result<Vec<Found>> {
         let mut skipped = Vec::new();
         while (skipped.len() as u64) < most.min(WINDOW as u64) {
             let found = match self.ahead.pop_front() {
                 Some(found) if found.taken => continue,
                 Some(found) => Some(found),
-                None => self.read(line)?,
+                None => self.read()?,
             };
             match found {
                 Some(found) => skipped.push(found),
@@ -161,17 +177,7 @@ impl<R: BufRead> Aligner<R> {
         Ok(skipped)
     }
 
-    fn fill(&mut self, line: &mut u64) -> io::Result<()> {
-        while self.ahead.len() < WINDOW {
-            match self.read(line)? {
-                Some(found) => self.ahead.push_back(found),
-                None => break,
-            }
-        }
-        Ok(())
-    }
-
-    fn read(&mut self, number: &mut u64) -> io::Result<Option<Found>> {
+    fn read(&mut self) -> io::Result<Option<Found>> {
         if self.ended {
             return Ok(None);
         }
@@ -179,14 +185,14 @@ impl<R: BufRead> Aligner<R> {
             self.ended = true;
             return Ok(None);
         };
-        *number += 1;
+        self.line += 1;
         let event = line.text.and_then(event_id_of);
         let event = event.map(|id| String::from_utf8_lossy(id).into_owned());
         // A record without its newline is not the record that was signed.
         let leaf = if line.whole { line.leaf } else { [0; 32] };
-        Ok(Some(Found { leaf, line: *number, event, whole: line.whole, taken: false }))
+        Ok(Some(Found { leaf, line: self.line, event, whole: line.whole, taken: false }))
     }
 }
 
-/// Lines that are held to find out what happened.
+/// Lines, and records, that are held to find out what happened.
 const WINDOW: usize = 4096;

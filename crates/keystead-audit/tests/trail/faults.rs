@@ -334,7 +334,7 @@ async fn admission_ends_before_the_disk_is_full() {
         ..settings()
     };
     let log = open(home.path(), settings);
-    disk.room(19_000);
+    disk.room(25_000);
     let mut acknowledged = Vec::new();
     while log.admits() {
         let number = acknowledged.len() as u64;

@@ -1,5 +1,7 @@
 //! The log from outside: what it keeps, through faults and kills, and what a verification sees.
 
+#![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+
 mod crash;
 mod faults;
 mod million;

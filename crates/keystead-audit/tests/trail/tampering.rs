@@ -192,13 +192,8 @@ async fn an_added_file() {
     assert_eq!(
         checked(&directory).faults,
         [
-            Fault::Removed { segment: 2, first: 1, count: 39 },
-            Fault::Altered {
-                segment: 2,
-                record: 40,
-                line: 1,
-                event: Some(event(1000).to_string())
-            },
+            Fault::Altered { segment: 2, record: 1, line: 1, event: Some(event(1000).to_string()) },
+            Fault::Removed { segment: 2, first: 2, count: 39 },
         ]
     );
 
