@@ -222,6 +222,8 @@ fn parts(line: &[u8]) -> Result<(Digest, String), Invalid> {
     }
     let leaves = STANDARD.decode(&read.leaves).map_err(|_| Invalid::Form)?;
     let whole = leaves.len() % size_of::<Leaf>() == 0 && leaves.len() <= MOST_LEAVES * 32;
+    let numbers = [read.sequence, read.segment, read.from, read.to, read.first];
+    let plausible = numbers.iter().all(|number| *number <= MOST);
     let span = Span {
         segment: read.segment,
         from: read.from,
@@ -231,7 +233,7 @@ fn parts(line: &[u8]) -> Result<(Digest, String), Invalid> {
         first_event: read.first_event,
         last_event: read.last_event,
     };
-    if !whole || span.records() != read.records || span.from > span.to {
+    if !whole || !plausible || span.records() != read.records || span.from > span.to {
         return Err(Invalid::Form);
     }
     let mut previous = [0; 32];
@@ -271,6 +273,8 @@ fn message(line: &[u8]) -> Vec<u8> {
 }
 
 const VERSION: u32 = 1;
+/// The largest number in a digest: whoever adds to it need not fear an overflow.
+const MOST: u64 = 1 << 60;
 const DOMAIN: &[u8] = b"keystead audit digest 1\n";
 const SIGNATURE: &[u8] = b",\"signature\":\"";
 
@@ -346,9 +350,37 @@ mod tests {
     }
 
     #[test]
+    fn numbers_that_would_overflow_are_refused() {
+        let (line, ..) = signed();
+        let text = String::from_utf8(line).unwrap();
+        for name in ["sequence\":9", "segment\":3", "first\":7", "from\":100"] {
+            let (name, _) = name.split_once(':').unwrap();
+            let at = text.find(name).unwrap() + name.len() + 1;
+            let end = at + text[at..].find(',').unwrap();
+            let huge = format!("{}{}{}", &text[..at], u64::MAX, &text[end..]);
+            assert_eq!(parse(huge.as_bytes()).unwrap_err(), Invalid::Form, "{huge}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_bytes_are_read_without_a_panic(
+            bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..200),
+            at in 0_usize..500,
+        ) {
+            let (line, _, keys) = signed();
+            let mut mixed = line.clone();
+            let at = at.min(mixed.len());
+            mixed.splice(at..at, bytes.iter().copied());
+            let _ = read(&bytes, &keys);
+            proptest::prop_assert!(bytes.is_empty() || read(&mixed, &keys).is_err());
+        }
+    }
+
+    #[test]
     fn the_longest_fits() {
         let signer = Ed25519Signer::from_seed(&[1; 32]).unwrap();
-        let mut span = Span::after(u64::MAX, 0, 0);
+        let mut span = Span::after(MOST, 0, 0);
         while span.records() < MOST_LEAVES as u64 {
             span.push(br#"{"eventID":"11111111-2222-4333-8444-555555555555"}"#);
         }

@@ -55,7 +55,7 @@ mod security;
 mod signer;
 mod verify;
 
-pub use chain::Anchor;
+pub use chain::{Anchor, NotAnAnchor};
 pub use export::{ExportError, Exported, export};
 pub use log::{Clock, Health, Log, LogError, LogSettings, Recovery, Statistics, Sync, Ticket};
 pub use record::{
@@ -63,7 +63,9 @@ pub use record::{
     Record, Resource, SessionContext, SessionIssuer, TlsDetails, UserIdentity, WebIdentity,
 };
 pub use security::{SecurityEvent, SecurityLog, SecuritySettings};
-pub use signer::{Ed25519Signer, Signer, SignerError};
+pub use signer::{
+    Ed25519Signer, NotAPublicKey, Signer, SignerError, public_key_pem, read_public_keys,
+};
 pub use verify::{Fault, Report, VerifyError, VerifySettings, verify};
 
 /// Bytes of the longest line that a log takes. A record with every field at its limit is shorter.

@@ -1,6 +1,7 @@
 //! The log: records appended in groups, made durable, signed, in files of one directory.
 
 mod directory;
+mod events;
 mod opening;
 mod queue;
 mod segment;
@@ -44,7 +45,7 @@ impl Log {
     ///
     /// # Errors
     /// [`LogError::Locked`] if the log is open already, [`LogError::Settings`],
-    /// [`LogError::Signer`], [`LogError::Io`].
+    /// [`LogError::Signer`], [`LogError::UnknownKey`], [`LogError::Io`].
     pub fn open(
         directory: &Path,
         settings: LogSettings,
@@ -206,6 +207,9 @@ pub struct LogSettings {
     pub remembered_events: usize,
     /// Files of mode 0640 in a directory of mode 0750, in place of 0600 and 0700 [false].
     pub group_readable: bool,
+    /// Public keys that signed earlier digests of the directory, if the signing key was changed
+    /// [none].
+    pub earlier_keys: Vec<Vec<u8>>,
     /// What tells the date of a digest.
     pub clock: Clock,
     /// The file system; `None` is the machine's.
@@ -227,6 +231,7 @@ impl LogSettings {
             retry: Duration::from_secs(1),
             remembered_events: 65_536,
             group_readable: false,
+            earlier_keys: Vec::new(),
             clock,
             disk: None,
         }
@@ -330,6 +335,10 @@ pub enum LogError {
     /// No signature could be made.
     #[error(transparent)]
     Signer(#[from] SignerError),
+    /// There are digests in the directory, none of them by a key that is known: see
+    /// [`LogSettings::earlier_keys`].
+    #[error("the digests in the audit log's directory are signed by an unknown key")]
+    UnknownKey,
     /// The log failed before, for this reason, and has not recovered.
     #[error("the audit log is blocked: {0}")]
     Blocked(String),

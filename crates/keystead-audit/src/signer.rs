@@ -1,6 +1,8 @@
 //! Who signs the digests of a log.
 
 use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 
 /// Signs digests. The signatures must be Ed25519 (RFC 8032), since that is what
 /// [`verify()`](crate::verify()) checks.
@@ -51,6 +53,38 @@ impl Signer for Ed25519Signer {
     }
 }
 
+/// A public key as PEM, which `openssl pkey -pubin` reads: SubjectPublicKeyInfo of RFC 8410.
+pub fn public_key_pem(public_key: &[u8]) -> String {
+    let der = [INFO, public_key].concat();
+    format!("{BEGIN}\n{}\n{END}\n", STANDARD.encode(der))
+}
+
+/// Reads the public keys of a PEM file, one or more.
+///
+/// # Errors
+/// [`NotAPublicKey`] if there is none, or anything else between the marks than an Ed25519 key.
+pub fn read_public_keys(pem: &str) -> Result<Vec<Vec<u8>>, NotAPublicKey> {
+    let mut keys = Vec::new();
+    for block in pem.split(BEGIN).skip(1) {
+        let (body, _) = block.split_once(END).ok_or(NotAPublicKey)?;
+        let text: String = body.split_ascii_whitespace().collect();
+        let der = STANDARD.decode(text).map_err(|_| NotAPublicKey)?;
+        let key = der.strip_prefix(INFO).filter(|key| key.len() == 32).ok_or(NotAPublicKey)?;
+        keys.push(key.to_vec());
+    }
+    if keys.is_empty() { Err(NotAPublicKey) } else { Ok(keys) }
+}
+
+/// A text that holds no Ed25519 public key.
+#[derive(Copy, Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("not the PEM of an Ed25519 public key")]
+pub struct NotAPublicKey;
+
+const BEGIN: &str = "-----BEGIN PUBLIC KEY-----";
+const END: &str = "-----END PUBLIC KEY-----";
+/// What comes before the 32 bytes of an Ed25519 key in its SubjectPublicKeyInfo (RFC 8410, 4).
+const INFO: &[u8] = &[0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
+
 /// Whether a signature is that of a message.
 pub(crate) fn is_signature(public_key: &[u8], message: &[u8], signature: &[u8]) -> bool {
     UnparsedPublicKey::new(&ED25519, public_key).verify(message, signature).is_ok()
@@ -79,5 +113,25 @@ mod tests {
         assert!(!is_signature(&signer.public_key(), &[0x73], &signature));
         assert!(!is_signature(&[], &[0x72], &signature));
         assert!(!format!("{signer:?}").contains("4c"));
+    }
+
+    /// The example of RFC 8410, 10.1.
+    #[test]
+    fn pem() {
+        let pem = "-----BEGIN PUBLIC KEY-----\n\
+                   MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=\n\
+                   -----END PUBLIC KEY-----\n";
+        let keys = read_public_keys(pem).unwrap();
+        assert_eq!(
+            hex::encode(&keys[0]),
+            "19bf44096984cdfe8541bac167dc3b96c85086aa30b6b6cb0c5c38ad703166e1"
+        );
+        assert_eq!(public_key_pem(&keys[0]), pem);
+        let two = format!("# old\n{pem}# new\r\n{}", pem.replace('\n', "\r\n"));
+        assert_eq!(read_public_keys(&two).unwrap().len(), 2);
+        let rsa = public_key_pem(&[0; 33]);
+        for bad in ["", "x", &pem[..60], &rsa, &pem.replace('M', "N")] {
+            assert_eq!(read_public_keys(bad), Err(NotAPublicKey));
+        }
     }
 }

@@ -28,7 +28,7 @@ pub(super) struct Found {
 pub(super) fn look(
     disk: &dyn Disk,
     directory: &Path,
-    key: &[u8],
+    keys: &[Vec<u8>],
     most_leaves: usize,
     most_events: usize,
 ) -> Result<Found, LogError> {
@@ -42,7 +42,7 @@ pub(super) fn look(
         events: Vec::new(),
         recovery: Recovery::default(),
     };
-    let latest = found.latest_digest(disk, directory, &chains, key)?;
+    let latest = found.latest_digest(disk, directory, &chains, keys)?;
     let mut open = Vec::new();
     if let Some(digest) = &latest {
         found.head = digest.anchor;
@@ -61,15 +61,16 @@ pub(super) fn look(
 }
 
 impl Found {
-    /// The last digest of the chain, and the end of its file without a torn line.
+    /// The last genuine digest of the chain, and the end of its file without a torn line.
     fn latest_digest(
         &mut self,
         disk: &dyn Disk,
         directory: &Path,
         chains: &[u64],
-        key: &[u8],
+        keys: &[Vec<u8>],
     ) -> Result<Option<Digest>, LogError> {
         let failed = |error| LogError::io("reading digests", &error);
+        let mut unknown = false;
         for number in chains.iter().rev() {
             let path = names::chain(directory, *number);
             let file = File::open(&path).map_err(failed)?;
@@ -82,14 +83,11 @@ impl Found {
                     cut(disk, &path, line.offset)?;
                     break;
                 }
-                let text = line.text.unwrap_or_default();
-                match chain::read(text, &[key.to_vec()]) {
+                match chain::read(line.text.unwrap_or_default(), keys) {
                     Ok(digest) => latest = Some(digest),
-                    // Signed by the key of before, or else a verification will say so.
-                    Err(Invalid::UnknownKey) => latest = chain::parse(text).ok().or(latest),
-                    Err(_) => {
+                    Err(invalid) => {
                         bad += 1;
-                        latest = chain::parse(text).ok().or(latest);
+                        unknown |= invalid == Invalid::UnknownKey;
                     }
                 }
             }
@@ -100,7 +98,8 @@ impl Found {
                 return Ok(latest);
             }
         }
-        Ok(None)
+        // Beginning a second chain over the same records would take the value from the first.
+        if unknown { Err(LogError::UnknownKey) } else { Ok(None) }
     }
 
     /// Takes over the records of a segment that no digest covers, and ends it.

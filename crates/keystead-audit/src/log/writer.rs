@@ -15,6 +15,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use super::directory::Directory;
+use super::events::Events;
 use super::opening;
 use super::queue::{Answer, Append, Job, Shared};
 use super::segment::Segment;
@@ -60,10 +61,12 @@ impl Writer {
     ) -> Result<Self, LogError> {
         let disk = settings.disk();
         let directory = Directory::claim_or_create(directory, settings.group_readable)?;
+        let mut keys = settings.earlier_keys.clone();
+        keys.push(signer.public_key());
         let found = opening::look(
             disk.as_ref(),
             &directory.path,
-            &signer.public_key(),
+            &keys,
             settings.digest_records,
             settings.remembered_events,
         )?;
@@ -548,38 +551,5 @@ impl Drop for EndOfLog {
     fn drop(&mut self) {
         self.0.status.closed.store(true, Ordering::Relaxed);
         self.0.status.set(false, true, Some(&LogError::Closed));
-    }
-}
-
-/// Event ids that were appended lately.
-struct Events {
-    most: usize,
-    set: HashSet<Box<[u8]>>,
-    order: VecDeque<Box<[u8]>>,
-}
-
-impl Events {
-    fn new(most: usize, found: Vec<String>) -> Self {
-        let mut events = Self { most, set: HashSet::new(), order: VecDeque::new() };
-        for id in found {
-            events.insert(id.as_bytes());
-        }
-        events
-    }
-
-    fn contains(&self, id: &[u8]) -> bool {
-        self.set.contains(id)
-    }
-
-    fn insert(&mut self, id: &[u8]) {
-        if self.most == 0 || !self.set.insert(id.into()) {
-            return;
-        }
-        if self.order.len() >= self.most
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.set.remove(&oldest);
-        }
-        self.order.push_back(id.into());
     }
 }

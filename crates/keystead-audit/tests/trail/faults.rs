@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
-use keystead_audit::LogError;
 use keystead_audit::disk::{Disk, DiskFile, Identity, MachineDisk};
+use keystead_audit::{Fault, LogError};
 
 use super::*;
 
@@ -513,7 +513,50 @@ async fn what_a_crash_cannot_explain_is_told_and_left() {
     log.append(vec![record(3)]).await.unwrap();
     log.close().await.unwrap();
     let report = checked(&crashed);
-    assert_eq!(report.faults, [keystead_audit::Fault::Removed { segment: 1, first: 2, count: 1 }]);
+    assert_eq!(report.faults, [Fault::Removed { segment: 1, first: 2, count: 1 }]);
+}
+
+/// Whoever can write to the directory cannot make the writer build on a forged digest.
+#[tokio::test]
+async fn a_forged_digest_is_not_built_on() {
+    let home = tempfile::tempdir().unwrap();
+    let log = open(home.path(), settings());
+    log.append(vec![record(1)]).await.unwrap();
+    log.close().await.unwrap();
+    let path = files(home.path(), "chain").remove(0);
+    let text = fs::read_to_string(&path).unwrap();
+    let forged = text.replace("\"sequence\":1,", "\"sequence\":1152921504606846975,");
+    let other_key = forged.replace("\"key\":\"", "\"key\":\"0");
+    fs::write(&path, format!("{text}{forged}{other_key}")).unwrap();
+    let log = open(home.path(), settings());
+    assert_eq!(log.recovery().damage.len(), 1);
+    log.append(vec![record(2)]).await.unwrap();
+    log.close().await.unwrap();
+    let report = checked(home.path());
+    assert_eq!(report.records, 2);
+    let all = report.faults.iter();
+    assert_eq!(all.filter(|f| matches!(f, Fault::DigestInvalid { segment: 1, .. })).count(), 2);
+    assert_eq!(report.fault_count, 2);
+}
+
+#[tokio::test]
+async fn a_new_signing_key_needs_the_earlier_one() {
+    let home = tempfile::tempdir().unwrap();
+    let log = open(home.path(), settings());
+    log.append(vec![record(1)]).await.unwrap();
+    log.close().await.unwrap();
+    let new = Arc::new(Ed25519Signer::from_seed(&[8; 32]).unwrap());
+    let refused = Log::open(home.path(), settings(), Arc::clone(&new) as _);
+    assert_eq!(refused.unwrap_err(), LogError::UnknownKey);
+    let settings = LogSettings { earlier_keys: keys(), ..settings() };
+    let log = Log::open(home.path(), settings, Arc::clone(&new) as _).unwrap();
+    log.append(vec![record(2)]).await.unwrap();
+    log.close().await.unwrap();
+    assert!(!checked(home.path()).is_intact());
+    let both = [keys(), vec![new.public_key()]].concat();
+    let report = verify(home.path(), &both, &VerifySettings::default()).unwrap();
+    assert!(report.is_intact(), "{:?}", report.faults);
+    assert_eq!(report.records, 2);
 }
 
 struct Mute(std::sync::atomic::AtomicBool);
