@@ -651,3 +651,45 @@ async fn under_load_nothing_acknowledged_is_lost() {
     assert_eq!(found.len(), expected.len());
     assert!(found == expected);
 }
+
+/// On a real file system that fills: `mount -t tmpfs -o size=6m tmpfs DIR` and the directory's name in
+/// `KEYSTEAD_AUDIT_SMALL_DISK`.
+#[tokio::test]
+#[ignore = "needs a small file system"]
+async fn a_small_disk_fills_and_is_given_room() {
+    let disk = PathBuf::from(std::env::var_os("KEYSTEAD_AUDIT_SMALL_DISK").unwrap());
+    let directory = disk.join("audit");
+    // Room that is given back later.
+    let room = disk.join("room");
+    fs::write(&room, vec![0; 3 << 20]).unwrap();
+    let log = open(&directory, settings());
+    let mut acknowledged = Vec::new();
+    while log.admits() && acknowledged.len() < 100_000 {
+        let number = acknowledged.len() as u64;
+        log.append(vec![record(number)]).await.unwrap();
+        acknowledged.push(number);
+    }
+    assert!(acknowledged.len() < 100_000 && !log.health().blocked, "{:?}", log.health());
+    // Somebody else takes what is left.
+    let ballast = disk.join("ballast");
+    let mut block = fs::File::create(&ballast).unwrap();
+    while io::Write::write_all(&mut block, &[0; 4096]).is_ok() {}
+    drop(block);
+    // What is reserved is still there, and then nothing is acknowledged any more.
+    let reserved = acknowledged.len();
+    let mut number = reserved as u64;
+    while let Ok(()) = log.append(vec![record(number)]).await {
+        acknowledged.push(number);
+        number += 1;
+    }
+    let held = acknowledged.len() - reserved;
+    assert!(held * record(0).len() > 200_000, "{held} records fitted");
+    assert!(log.health().blocked && log.reopen().await.is_err());
+    println!("{reserved} records while admitted, {held} more in reserved space");
+    fs::remove_file(ballast).unwrap();
+    fs::remove_file(room).unwrap();
+    log.reopen().await.unwrap();
+    log.append(vec![record(200_000)]).await.unwrap();
+    acknowledged.push(200_000);
+    assert_kept(log, &directory, &acknowledged).await;
+}
