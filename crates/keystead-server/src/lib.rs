@@ -20,6 +20,7 @@
 //! the mapping of errors to HTTP, `startup` for store and root key.
 
 mod admin;
+pub mod audit;
 mod body;
 mod config;
 mod dev;

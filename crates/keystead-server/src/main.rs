@@ -60,6 +60,11 @@ enum Command {
         #[command(subcommand)]
         command: RootKeyCommand,
     },
+    /// The files of an audit log
+    Audit {
+        #[command(subcommand)]
+        command: AuditCommand,
+    },
     /// Print the version
     Version,
 }
@@ -80,6 +85,14 @@ enum RootKeyCommand {
         #[command(flatten)]
         new: NewPlace,
     },
+}
+
+#[derive(Subcommand)]
+enum AuditCommand {
+    /// Find every record that was removed, altered, inserted or reordered
+    Verify(keystead_server::audit::Verify),
+    /// Write files with a Records array, for tools that read CloudTrail's
+    Export(keystead_server::audit::Export),
 }
 
 fn main() -> ExitCode {
@@ -140,6 +153,16 @@ fn run(command: Command) -> anyhow::Result<()> {
             print(
                 "the store is under the new root key; the old one still opens backups made before\n",
             );
+            Ok(())
+        }
+        Command::Audit { command: AuditCommand::Verify(arguments) } => {
+            let (report, intact) = keystead_server::audit::verify(&arguments)?;
+            print(&report);
+            anyhow::ensure!(intact, "the audit log is not intact");
+            Ok(())
+        }
+        Command::Audit { command: AuditCommand::Export(arguments) } => {
+            print(&keystead_server::audit::export(&arguments)?);
             Ok(())
         }
         Command::Version => {
