@@ -151,3 +151,118 @@ impl Policy {
         verdict
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests fail by panicking")]
+
+    use super::*;
+    use crate::condition::{SetOperator, Test};
+    use crate::facts::{Fact, NoFacts, PrincipalKind};
+
+    const KEY: &str = "arn:aws:kms:us-east-1:111122223333:key/1234";
+
+    fn alice() -> RequestPrincipal<'static> {
+        RequestPrincipal {
+            kind: PrincipalKind::User,
+            partition: "aws",
+            account: "111122223333",
+            arn: "arn:aws:iam::111122223333:user/Alice",
+            session_arn: None,
+            unique_id: None,
+            name: None,
+        }
+    }
+
+    fn policy(statements: &str) -> Policy {
+        Policy::parse(&format!(r#"{{"Version":"2012-10-17","Statement":[{statements}]}}"#)).unwrap()
+    }
+
+    struct FromHome;
+
+    impl Facts for FromHome {
+        fn fact(&self, key: &str) -> Fact<'_> {
+            match key.eq_ignore_ascii_case("aws:SourceIp") {
+                true => Fact::One("192.0.2.1".into()),
+                false => Fact::Absent,
+            }
+        }
+    }
+
+    #[test]
+    fn each_statement_is_explained() {
+        let policy = policy(
+            r#"{"Sid":"all","Effect":"Allow","Principal":{"AWS":["111122223333","*"]},"Action":"*","Resource":"*"},
+            {"Effect":"Deny","Principal":{"AWS":"444455556666"},"Action":"*","Resource":"*"},
+            {"Effect":"Deny","Principal":"*","Action":"kms:Sign","Resource":"*"},
+            {"Effect":"Deny","Principal":"*","Action":"*","Resource":"arn:aws:s3:::b"},
+            {"Effect":"Deny","Principal":"*","Action":"*","Resource":"*",
+             "Condition":{"NotIpAddress":{"aws:SourceIp":"192.0.2.0/24"}}},
+            {"Effect":"Allow","Principal":"*","Action":"*","Resource":"*",
+             "Condition":{"ForAnyValue:StringLike":{"aws:TagKeys":"x"}}}"#,
+        );
+        let principal = alice();
+        let request = Request {
+            action: "kms:Decrypt",
+            resource: Some(KEY),
+            principal: &principal,
+            facts: &FromHome,
+        };
+        let traces = policy.explain(&request, DocumentKind::Resource);
+        let plain = |test| Operator { set: None, test, if_exists: false };
+        assert_eq!(traces[0].sid.as_deref(), Some("all"));
+        let outcomes: Vec<_> = traces.into_iter().map(|trace| trace.outcome).collect();
+        assert_eq!(
+            outcomes,
+            [
+                Outcome::Applies { reach: Reach::Everyone },
+                Outcome::NotPrincipal,
+                Outcome::NotAction,
+                Outcome::NotResource,
+                Outcome::ConditionFailed {
+                    operator: plain(Test::NotIpAddress),
+                    key: "aws:SourceIp".into(),
+                    absent: false
+                },
+                Outcome::ConditionFailed {
+                    operator: Operator {
+                        set: Some(SetOperator::ForAnyValue),
+                        ..plain(Test::StringLike)
+                    },
+                    key: "aws:TagKeys".into(),
+                    absent: true
+                },
+            ]
+        );
+        let verdict = policy.evaluate_resource_policy(&request);
+        assert_eq!(verdict.denied(), None);
+        assert_eq!(verdict.allowed(Reach::Account), Some(0));
+        assert_eq!(verdict.allowed(Reach::Everyone), Some(0));
+        assert_eq!(verdict.allowed(Reach::User), None);
+        let foreign = policy.explain(&request, DocumentKind::Identity);
+        assert!(foreign.iter().all(|trace| trace.outcome == Outcome::NotPrincipal));
+    }
+
+    #[test]
+    fn lockout_check_evaluates_conditions() {
+        let statement = |effect: &str, condition: &str| {
+            format!(
+                r#"{{"Effect":"{effect}","Principal":{{"AWS":"111122223333"}},"Action":"kms:*",
+                "Resource":"*","Condition":{condition}}}"#
+            )
+        };
+        let home = r#"{"IpAddress":{"aws:SourceIp":"192.0.2.0/24"}}"#;
+        let away = r#"{"NotIpAddress":{"aws:SourceIp":"192.0.2.0/24"}}"#;
+        let keeps = |statements: &str, facts: &dyn Facts| {
+            policy(statements).allows_put_key_policy(&alice(), KEY, facts)
+        };
+        assert!(keeps(&statement("Allow", home), &FromHome));
+        assert!(!keeps(&statement("Allow", away), &FromHome));
+        assert!(!keeps(&statement("Allow", home), &NoFacts));
+        let both =
+            |denied: &str| format!("{},{}", statement("Allow", "{}"), statement("Deny", denied));
+        assert!(keeps(&both(away), &FromHome));
+        assert!(!keeps(&both(home), &FromHome));
+        assert!(!keeps(&both(away), &NoFacts));
+    }
+}
