@@ -13,7 +13,7 @@ seconds=${1:-60}
 [[ $seconds =~ ^[0-9]+$ ]] || { echo "usage: fuzz/run.sh [SECONDS] [TARGET...]" >&2; exit 2; }
 shift || true
 targets=("$@")
-[ ${#targets[@]} -gt 0 ] || targets=(json_body blob authorization policy)
+[ ${#targets[@]} -gt 0 ] || targets=(json_body blob authorization policy identity)
 
 command -v g++ >/dev/null || { echo "fuzz/run.sh: g++ is missing" >&2; exit 1; }
 
@@ -31,8 +31,8 @@ cargo build --locked --release --target "$host" "${targets[@]/#/--bin=}"
 [ "$seconds" -gt 0 ] || exit 0
 
 # The longest input of each: a request body of some kilobytes, the longest blob and one byte, the longest
-# header and one byte, a policy of some kilobytes.
-declare -A longest=([json_body]=8192 [blob]=6146 [authorization]=4097 [policy]=8192)
+# header and one byte, a policy and an identity file of some kilobytes.
+declare -A longest=([json_body]=8192 [blob]=6146 [authorization]=4097 [policy]=8192 [identity]=8192)
 
 for target in "${targets[@]}"; do
     echo "== $target: $seconds s"
