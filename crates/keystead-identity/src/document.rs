@@ -1,6 +1,6 @@
 //! Policy documents of a file: read, measured and checked for where they are used.
 
-use keystead_policy::{AwsPrincipal, Policy, Principals, Statement};
+use keystead_policy::{AwsPrincipal, Policy, Principals};
 
 /// What a document is used as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,64 +53,17 @@ pub(crate) fn read(text: &str, place: Use) -> Result<Policy, String> {
         return Err(format!("a policy must not hold the character U+{:04X}", u32::from(c)));
     }
     let policy = Policy::parse(text).map_err(|error| lower(error.message()))?;
-    match place {
-        Use::Managed | Use::Inline | Use::Guardrail => check_identity_policy(&policy)?,
-        Use::Trust => check_trust_policy(&policy)?,
-    }
+    let fitting = match place {
+        Use::Managed | Use::Inline | Use::Guardrail => policy.validate_as_identity_policy(),
+        Use::Trust => policy.validate_as_trust_policy(),
+    };
+    fitting.map_err(|error| lower(error.message()))?;
     Ok(policy)
 }
 
 /// The size of a document by IAM's count, which leaves out white space.
 pub(crate) fn size(text: &str) -> usize {
     text.chars().filter(|c| !c.is_whitespace()).count()
-}
-
-fn check_identity_policy(policy: &Policy) -> Result<(), String> {
-    each_statement(policy, |statement| {
-        if statement.principals.is_some() {
-            return Err("an identity policy has no Principal".into());
-        }
-        if statement.actions.as_ref().is_none_or(|clause| clause.entries().is_empty()) {
-            return Err("Action or NotAction is missing".into());
-        }
-        if statement.resources.as_ref().is_none_or(|clause| clause.entries().is_empty()) {
-            return Err("Resource or NotResource is missing".into());
-        }
-        Ok(())
-    })
-}
-
-fn check_trust_policy(policy: &Policy) -> Result<(), String> {
-    each_statement(policy, |statement| {
-        if statement.resources.is_some() {
-            return Err("a trust policy has no Resource".into());
-        }
-        if statement.actions.as_ref().is_none_or(|clause| clause.entries().is_empty()) {
-            return Err("Action or NotAction is missing".into());
-        }
-        let principals = statement.principals.as_ref().map(|clause| clause.entries());
-        let Some(principals) = principals.filter(|principals| !principals.is_empty()) else {
-            return Err("Principal is missing".into());
-        };
-        let impossible = principals.aws().find_map(|principal| match principal {
-            AwsPrincipal::Impossible(text) | AwsPrincipal::Malformed(text) => Some(text),
-            _ => None,
-        });
-        match impossible {
-            Some(text) => Err(format!("`{}` is no principal", text.escape_debug())),
-            None => Ok(()),
-        }
-    })
-}
-
-fn each_statement(
-    policy: &Policy,
-    check: impl Fn(&Statement) -> Result<(), String>,
-) -> Result<(), String> {
-    for (index, statement) in policy.statements().iter().enumerate() {
-        check(statement).map_err(|message| format!("statement {}: {message}", index + 1))?;
-    }
-    Ok(())
 }
 
 /// Every principal of a trust policy that has to exist: as `AWS`, and providers as `Federated`.
@@ -124,7 +77,6 @@ pub(crate) fn trusted(policy: &Policy) -> impl Iterator<Item = Trusted<'_>> {
             };
             let aws = principals.aws().filter_map(|principal| match principal {
                 AwsPrincipal::Arn { arn, .. } => Some(Trusted::Principal(arn)),
-                AwsPrincipal::UniqueId(id) => Some(Trusted::Principal(id)),
                 _ => None,
             });
             aws.chain(federated.iter().map(|provider| Trusted::Provider(provider)))
@@ -138,13 +90,14 @@ pub(crate) enum Trusted<'a> {
     Provider(&'a str),
 }
 
-/// A text for an exception as the message of a fault: lower case, no full stop.
+/// A text for an exception as the message of a fault: lower case but for names, no full stop.
 fn lower(text: &str) -> String {
     let text = text.trim_end_matches('.');
-    let mut characters = text.chars();
-    match characters.next() {
-        Some(first) => format!("{}{}", first.to_ascii_lowercase(), characters.as_str()),
-        None => String::new(),
+    let first = text.split(' ').next().unwrap_or_default();
+    let is_name = first.chars().skip(1).any(|c| c.is_uppercase());
+    match text.chars().next() {
+        Some(c) if !is_name => format!("{}{}", c.to_lowercase(), &text[c.len_utf8()..]),
+        _ => text.to_owned(),
     }
 }
 
@@ -168,6 +121,9 @@ mod tests {
         assert_eq!(fault(TRUST, Use::Trust), "accepted");
         assert_ne!(fault(IDENTITY, Use::Trust), "accepted");
         assert_eq!(fault("[]", Use::Inline), "policy must be a JSON object");
+        assert_eq!(fault(TRUST, Use::Inline), "policy document should not specify a principal");
+        let other = TRUST.replace("sts:AssumeRole", "kms:*");
+        assert!(fault(&other, Use::Trust).starts_with("AssumeRole policy may only"));
     }
 
     #[test]

@@ -374,5 +374,6 @@ const MOST_GUARDRAILS: usize = 5;
 const MOST_CLIENT_IDS: usize = 100;
 
 #[cfg(test)]
-#[path = "reading/tests.rs"]
+mod fault_tests;
+#[cfg(test)]
 mod tests;
