@@ -4,6 +4,8 @@
 //! path, tag keys and values, unique ids), IAM User Guide "IAM and AWS STS quotas", Organizations
 //! API reference (organization, root and organizational unit ids).
 
+use keystead_model::AccountId;
+
 /// What a name of users, groups, roles and policies may hold.
 fn is_name(text: &str, longest: usize) -> bool {
     (1..=longest).contains(&text.len()) && text.bytes().all(is_name_byte)
@@ -48,7 +50,7 @@ pub(crate) fn alias(text: &str) -> Result<(), &'static str> {
         && !text.starts_with('-')
         && !text.ends_with('-')
         && !text.contains("--")
-        && !(text.len() == 12 && text.bytes().all(|b| b.is_ascii_digit()));
+        && AccountId::parse(text).is_none();
     ok(
         good,
         "an account alias has 3 to 63 lower-case letters, digits and single hyphens, none of them at an \

@@ -170,7 +170,7 @@ impl Reading<'_, '_> {
 
     /// Whether a federated principal is an ARN of an account in the file that has no such provider.
     fn lacks_provider(&self, arn: &str) -> bool {
-        let account = arn.splitn(6, ':').nth(4).and_then(AccountId::parse);
+        let account = arn.split(':').nth(4).and_then(AccountId::parse);
         account
             .and_then(|account| self.directory.account(account))
             .is_some_and(|account| account.oidc_providers().all(|provider| provider.arn != arn))
