@@ -13,7 +13,7 @@ seconds=${1:-60}
 [[ $seconds =~ ^[0-9]+$ ]] || { echo "usage: fuzz/run.sh [SECONDS] [TARGET...]" >&2; exit 2; }
 shift || true
 targets=("$@")
-[ ${#targets[@]} -gt 0 ] || targets=(json_body blob authorization signature policy decision)
+[ ${#targets[@]} -gt 0 ] || targets=(json_body blob authorization signature policy decision identity)
 
 command -v g++ >/dev/null || { echo "fuzz/run.sh: g++ is missing" >&2; exit 1; }
 
@@ -31,13 +31,9 @@ cargo build --locked --release --target "$host" "${targets[@]/#/--bin=}"
 [ "$seconds" -gt 0 ] || exit 0
 
 # The longest input of each: a request body of some kilobytes, the longest blob and one byte, the longest
-<<<<<<< HEAD
-# header and one byte, a request longer than the longest path, a policy of some kilobytes.
-declare -A longest=([json_body]=8192 [blob]=6146 [authorization]=4097 [signature]=9000 [policy]=8192)
-=======
-# header and one byte, a policy of some kilobytes, the same with a request.
-declare -A longest=([json_body]=8192 [blob]=6146 [authorization]=4097 [policy]=8192 [decision]=8192)
->>>>>>> policy
+# header and one byte, a request longer than the longest path, a policy, an identity file and a policy
+# with a request of some kilobytes.
+declare -A longest=([json_body]=8192 [blob]=6146 [authorization]=4097 [signature]=9000 [policy]=8192 [decision]=8192 [identity]=8192)
 
 for target in "${targets[@]}"; do
     echo "== $target: $seconds s"

@@ -2,10 +2,12 @@
 store, its keys and its ciphertexts from the bytes on disk."""
 
 import base64
+import configparser
 import hashlib
 import hmac
 import json
 import sqlite3
+import tomllib
 import uuid
 
 import pytest
@@ -63,6 +65,9 @@ class Reader:
         self.record_key = self.unwrap(
             self.rows[b"meta/record-key"], b"keystead/v1/domain/record-key", self.store_id
         )
+        self.sealing_key = self.unwrap(
+            self.rows[b"meta/access-keys"], b"keystead/v1/domain/access-keys", self.store_id
+        )
 
     def under(self, prefix):
         return [path for path in self.rows if path.startswith(prefix)]
@@ -99,6 +104,13 @@ class Reader:
         sub_key = kdf(self.domain_keys[int.from_bytes(value[1:5], "big")], purpose)
         key = kdf(sub_key, b"keystead/v1/record", value[5:21])
         return AESGCM(key).decrypt(value[21:33], value[33:], value[:33] + fields(purpose, *further))
+
+    def secret(self, account, access_key, sealed):
+        value, label = base64.b64decode(sealed, validate=True), b"keystead/v1/access-key"
+        assert len(value) == 85 and value[0] == 1
+        aad = value[:29] + fields(label, account.encode(), access_key.encode())
+        key = kdf(self.sealing_key, label, value[1:17])
+        return AESGCM(key).decrypt(value[17:29], value[29:], aad).decode()
 
     def record(self, path):
         value = self.rows[path]
@@ -178,11 +190,14 @@ def check(server, account, **opened_by):
     assert last.decode() == page["Keys"][0]["KeyId"]
 
 
-def test_a_store_under_a_root_key_file_is_as_documented(own_server, account):
-    line = own_server.root_key().read_bytes()
-    prefix = b"keystead-root-key-v1:"
+def root_key(file):
+    line, prefix = file.read_bytes(), b"keystead-root-key-v1:"
     assert len(line) == 86 and line.startswith(prefix) and line.endswith(b"\n")
-    check(own_server, account, root=bytes.fromhex(line[len(prefix) : -1].decode()))
+    return bytes.fromhex(line[len(prefix) : -1].decode())
+
+
+def test_a_store_under_a_root_key_file_is_as_documented(own_server, account):
+    check(own_server, account, root=root_key(own_server.root_key()))
 
 
 def test_a_store_under_a_passphrase_is_as_documented(make_server, account, tmp_path):
@@ -200,3 +215,21 @@ def test_a_second_reader_needs_the_right_root_key(own_server, account):
     own_server.stop()
     with pytest.raises(InvalidTag):
         Reader(own_server.data / "keystead.db", root=bytes(32))
+
+
+def test_a_sealed_secret_is_as_documented(account, tmp_path):
+    home = tmp_path / "keystead"
+    done = support.run(["init", str(home), "--account", account], tmp_path)
+    assert done.returncode == 0, done.stderr
+    credentials = configparser.ConfigParser()
+    credentials.read(home / "credentials")
+    access_key = credentials["default"]["aws_access_key_id"]
+    secret = credentials["default"]["aws_secret_access_key"]
+    identities = tomllib.loads((home / "identities.toml").read_text())
+    user = identities["accounts"][account]["users"]["administrator"]
+    sealed = user["access_keys"][access_key]["secret"]
+
+    reader = Reader(home / "data" / "keystead.db", root=root_key(home / "root-key"))
+    assert reader.secret(account, access_key, sealed) == secret
+    with pytest.raises(InvalidTag):
+        reader.secret(account, access_key[::-1], sealed)

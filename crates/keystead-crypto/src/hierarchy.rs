@@ -21,11 +21,13 @@
 //! - Authenticated data: all that precedes the ciphertext, then `be32(number of fields)` and each
 //!   field with its be32 length. The first field is the label of the purpose. Further fields: of a
 //!   domain key the store id; of key material account, key id, key spec and material id (never the
-//!   Region, which replicas do not share); of the record key the store id; of a marker or token
+//!   Region, which replicas do not share); of the record key and of the key that seals
+//!   access keys the store id; of a marker or token
 //!   what the caller gives.
-//! - The content is 32 bytes of symmetric material or of the record key, PKCS #8 of any length, an
+//! - The content is 32 bytes of symmetric material, of the record key or of the sealing key, PKCS #8 of any length, an
 //!   HMAC key, or what a marker or token carries.
 
+mod access_keys;
 mod secrets;
 
 use std::collections::BTreeMap;
@@ -366,6 +368,7 @@ enum Purpose {
     Marker,
     ImportToken,
     GrantToken,
+    AccessKeys,
 }
 
 impl Purpose {
@@ -376,6 +379,7 @@ impl Purpose {
             Self::Marker => b"keystead/v1/domain/marker",
             Self::ImportToken => b"keystead/v1/domain/import-token",
             Self::GrantToken => b"keystead/v1/domain/grant-token",
+            Self::AccessKeys => b"keystead/v1/domain/access-keys",
         }
     }
 
@@ -395,6 +399,7 @@ struct Epoch {
     marker: ArenaKey,
     import_token: ArenaKey,
     grant_token: ArenaKey,
+    access_keys: ArenaKey,
 }
 
 impl Epoch {
@@ -409,7 +414,16 @@ impl Epoch {
         let marker = derive(Purpose::Marker)?;
         let import_token = derive(Purpose::ImportToken)?;
         let grant_token = derive(Purpose::GrantToken)?;
-        Ok(Self { domain_key, material, record_key, marker, import_token, grant_token })
+        let access_keys = derive(Purpose::AccessKeys)?;
+        Ok(Self {
+            domain_key,
+            material,
+            record_key,
+            marker,
+            import_token,
+            grant_token,
+            access_keys,
+        })
     }
 
     fn sub_key(&self, purpose: Purpose) -> &ArenaKey {
@@ -419,6 +433,7 @@ impl Epoch {
             Purpose::Marker => &self.marker,
             Purpose::ImportToken => &self.import_token,
             Purpose::GrantToken => &self.grant_token,
+            Purpose::AccessKeys => &self.access_keys,
         }
     }
 }

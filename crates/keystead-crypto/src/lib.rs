@@ -54,8 +54,9 @@
 //! [`blob`] and [`hierarchy`] give the formats byte by byte, [`arena`] where keys lie in memory,
 //! [`pairs`] what a key pair goes through before it is handed out, [`asymmetric`] which algorithm
 //! signs what, [`wrapping`] how key material comes in from outside, [`provider`] where the root key
-//! comes from.
+//! comes from, [`access_key`] how the secrets of access keys are sealed.
 
+pub mod access_key;
 pub mod arena;
 pub mod asymmetric;
 pub mod blob;
@@ -76,6 +77,9 @@ mod record_key;
 mod root_check;
 mod secret;
 
+pub use access_key::{
+    AccessKeySeal, SECRET_ACCESS_KEY_LEN, random_access_key_id, random_secret_access_key,
+};
 pub use asymmetric::{
     AgreeError, AsymmetricSpec, DecryptError, EncryptError, EncryptionAlgorithm, InvalidKey,
     Message, MessageError, PrivateKey, PublicKey, SignError, SigningAlgorithm, VerifyError,
@@ -162,6 +166,7 @@ mod tests {
         shows_no_secret(&Secret::from_slice(PLANTED));
         shows_no_secret(&material);
         shows_no_secret(&RecordKey::from_key(key()));
+        shows_no_secret(&AccessKeySeal::from_key(key()));
         shows_no_secret(&DomainKeys::generate([0; 16]).unwrap());
         shows_no_secret(&RootKey::generate().unwrap());
         shows_no_secret(&RootKey::from_passphrase_slot(&PLANTED[1..], &slot).unwrap_err());
@@ -182,6 +187,7 @@ mod tests {
         shared::<DomainKeys>();
         shared::<SymmetricMaterial>();
         shared::<RecordKey>();
+        shared::<AccessKeySeal>();
         shared::<DataKeyPair>();
         shared::<PrivateKey>();
         shared::<PublicKey>();

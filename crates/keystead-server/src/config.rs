@@ -33,6 +33,8 @@ pub struct Config {
     /// A file, outside `data_dir`, whose content without a final line break is the passphrase that seals
     /// the root key in the store.
     pub root_passphrase_file: Option<PathBuf>,
+    /// The file of accounts, users and roles.
+    pub identities: Option<PathBuf>,
     /// TLS for the API; plain HTTP without.
     pub tls: Option<TlsFiles>,
     /// Allows listening on other than loopback addresses although nobody is authenticated.
@@ -99,6 +101,11 @@ impl Flags {
     ) -> Self {
         Self { data_dir, root_key_file, root_passphrase_file, ..Self::default() }
     }
+
+    /// The same flags with a configuration file.
+    pub(crate) fn with_config(self, config: Option<PathBuf>) -> Self {
+        Self { config, ..self }
+    }
 }
 
 /// Why the settings cannot be used.
@@ -142,6 +149,7 @@ impl Config {
             data_dir: data_dir.to_owned(),
             root_key_file: root_key_file.into(),
             root_passphrase_file: None,
+            identities: None,
             tls: None,
             insecure_allow_remote: false,
             sm2_everywhere: false,
@@ -154,8 +162,20 @@ impl Config {
     /// Resolves the settings of `keystead dev`.
     ///
     /// # Errors
-    /// [`ConfigError`]: the file, a missing half of a pair, or a data directory without a name.
+    /// [`ConfigError`]: the file, a missing half of a pair, a data directory without a name, or a setting
+    /// that `dev` has no use for.
     pub fn dev(flags: Flags) -> Result<Self, ConfigError> {
+        let config = Self::resolve(flags)?;
+        if config.identities.is_some() {
+            return refused(
+                "`identities` is no setting of `keystead dev`, which takes any credentials",
+            );
+        }
+        Ok(config)
+    }
+
+    /// Resolves the settings, whatever command they are for.
+    pub(crate) fn resolve(flags: Flags) -> Result<Self, ConfigError> {
         let file = match &flags.config {
             Some(path) => File::read(path)?,
             None => File::default(),
@@ -180,6 +200,7 @@ impl Config {
             data_dir,
             root_key_file,
             root_passphrase_file: flags.root_passphrase_file.or(file.root_passphrase_file),
+            identities: file.identities,
             tls,
             insecure_allow_remote: remote,
             sm2_everywhere: flags.sm2_everywhere.or(file.sm2_everywhere).unwrap_or(false),
@@ -284,6 +305,7 @@ struct File {
     data_dir: Option<PathBuf>,
     root_key_file: Option<PathBuf>,
     root_passphrase_file: Option<PathBuf>,
+    identities: Option<PathBuf>,
     tls_cert: Option<PathBuf>,
     tls_key: Option<PathBuf>,
     insecure_allow_remote: Option<bool>,
@@ -303,6 +325,7 @@ impl File {
                 &mut file.data_dir,
                 &mut file.root_key_file,
                 &mut file.root_passphrase_file,
+                &mut file.identities,
                 &mut file.tls_cert,
                 &mut file.tls_key,
             ] {

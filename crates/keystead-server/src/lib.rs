@@ -25,6 +25,8 @@ mod body;
 mod config;
 mod dev;
 mod http;
+pub mod identity;
+pub mod init;
 mod limits;
 mod listener;
 mod logging;

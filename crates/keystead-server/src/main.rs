@@ -7,6 +7,8 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
+use keystead_server::identity::{Check, CreateAccessKey};
+use keystead_server::init::Init;
 use keystead_server::maintenance::{NewPlace, Place};
 use keystead_server::{Config, ConfigError, Flags, default_data_dir};
 use keystead_store::embedded;
@@ -32,6 +34,13 @@ struct Arguments {
 enum Command {
     /// Serve for development: loopback, any credentials accepted
     Dev(Box<Flags>),
+    /// Set up a directory with a store, one account and its administrator
+    Init(Init),
+    /// The file of accounts, users and roles
+    Identity {
+        #[command(subcommand)]
+        command: IdentityCommand,
+    },
     /// Copy a store, which may be in use, into a file; needs no root key, and the copy holds none
     Backup {
         /// Directory of the store [default: that of dev]
@@ -67,6 +76,15 @@ enum Command {
     },
     /// Print the version
     Version,
+}
+
+#[derive(Subcommand)]
+enum IdentityCommand {
+    /// Check an identity file and print every fault of it
+    Check(Check),
+    /// Make an access key and print it, once, with its sealed form for the identity file; the server may
+    /// run
+    CreateAccessKey(CreateAccessKey),
 }
 
 #[derive(Subcommand)]
@@ -123,6 +141,22 @@ fn main() -> ExitCode {
 fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Dev(flags) => dev(*flags),
+        Command::Init(init) => {
+            print(&block_on(keystead_server::init::run(&init))?);
+            Ok(())
+        }
+        Command::Identity { command: IdentityCommand::Check(check) } => {
+            print(&keystead_server::identity::check(&check)?);
+            Ok(())
+        }
+        Command::Identity { command: IdentityCommand::CreateAccessKey(create) } => {
+            let created = block_on(keystead_server::identity::create_access_key(&create))?;
+            // Unlike other output this must not be lost: there is no second look at it.
+            let mut out = io::stdout().lock();
+            out.write_all(created.text().as_bytes()).and_then(|()| out.flush()).with_context(|| {
+                format!("the secret of {} could not be printed: remove that key", created.id())
+            })
+        }
         Command::Backup { data_dir, to } => {
             let data_dir = data_dir.unwrap_or_else(default_data_dir);
             embedded::backup(&data_dir, &to)

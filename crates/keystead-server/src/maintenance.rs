@@ -41,11 +41,16 @@ pub struct NewPlace {
 
 impl Place {
     fn config(&self) -> anyhow::Result<Config> {
-        Ok(Config::dev(Flags::of_store(
+        Ok(Config::dev(self.flags())?)
+    }
+
+    /// The place as flags.
+    pub(crate) fn flags(&self) -> Flags {
+        Flags::of_store(
             self.data_dir.clone(),
             self.root_key_file.clone(),
             self.root_passphrase_file.clone(),
-        ))?)
+        )
     }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! root key ─ wraps ─► domain key epochs ─ wrap ─► key material of each KMS key
-//!                                       └ wraps ─► the record key, which authenticates records
+//!                                       ├ wraps ─► the record key, which authenticates records
+//!                                       └ wraps ─► the key that seals access keys
 //! ```
 //! The root key itself comes from outside (a file, or a passphrase that opens a slot in the
 //! store) and wraps nothing but the few domain key epochs, so changing it touches no KMS key.
@@ -10,8 +11,8 @@
 use std::sync::{PoisonError, RwLock};
 
 use keystead_crypto::{
-    Argon2Cost, DomainKeys, MaterialContext, RecordKey, RootCheckError, RootKey, RootKeyError,
-    Secret, SymmetricMaterial, UnwrapError, root_check_value, secret_material_id,
+    AccessKeySeal, Argon2Cost, DomainKeys, MaterialContext, RecordKey, RootCheckError, RootKey,
+    RootKeyError, Secret, SymmetricMaterial, UnwrapError, root_check_value, secret_material_id,
     verify_root_check_value,
 };
 use keystead_model::{KeyId, KeyMaterialId};
@@ -58,6 +59,9 @@ pub enum OpenError {
     /// The store is not empty and has no header: not a store of ours.
     #[error("the store has records but no header: it is damaged or not a keystead store")]
     NoHeader,
+    /// The store was made by a release that had no access keys, and not opened since.
+    #[error("the store has no key for access keys yet: start the server once")]
+    NoAccessKeys,
     /// A record is damaged.
     #[error("the store is damaged: {0}")]
     Damaged(String),
@@ -127,6 +131,18 @@ async fn header(store: &dyn Store) -> Result<Option<(Header, Revision)>, OpenErr
     Ok(Some((header, found.revision)))
 }
 
+/// Opens the key that seals access keys, and nothing else. Reads alone: `store` may be a copy of the
+/// records under [`META`](paths::META).
+///
+/// # Errors
+/// [`OpenError`]; [`OpenError::NoAccessKeys`] for a store of an earlier release.
+pub async fn open_access_keys(store: &dyn Store, root: Root) -> Result<AccessKeySeal, OpenError> {
+    let Some((header, _)) = header(store).await? else { return Err(OpenError::NoHeader) };
+    let domain = domain_keys(&root_key(&header, root)?, &header, &epochs(store).await?)?;
+    let wrapped = store.read(paths::ACCESS_KEYS).await?.ok_or(OpenError::NoAccessKeys)?;
+    Ok(domain.unwrap_access_key_seal(&wrapped.value)?)
+}
+
 /// Whether the store has been given its keys.
 ///
 /// # Errors
@@ -140,6 +156,7 @@ pub async fn is_initialised(store: &dyn Store) -> Result<bool, OpenError> {
 pub struct Keyring {
     domain: RwLock<DomainKeys>,
     record_key: RecordKey,
+    access_keys: AccessKeySeal,
 }
 
 impl Keyring {
@@ -170,6 +187,7 @@ impl Keyring {
         let store_id: [u8; 16] = keystead_crypto::random_bytes()?;
         let domain = DomainKeys::generate(store_id)?;
         let record_key = RecordKey::generate()?;
+        let access_keys = AccessKeySeal::generate()?;
         let header = Header {
             format: STORE_FORMAT,
             store_id: hex::encode(store_id),
@@ -183,9 +201,10 @@ impl Keyring {
             Write::Put(paths::STORE.to_vec(), header.to_bytes()?),
             Write::Put(paths::domain(epoch), domain.wrap_epoch(&root, epoch)?),
             Write::Put(paths::RECORD_KEY.to_vec(), domain.wrap_record_key(&record_key)?),
+            Write::Put(paths::ACCESS_KEYS.to_vec(), domain.wrap_access_key_seal(&access_keys)?),
         ];
         store.commit(vec![Guard::Absent(paths::STORE.to_vec())], writes).await?;
-        Ok(Self { domain: RwLock::new(domain), record_key })
+        Ok(Self { domain: RwLock::new(domain), record_key, access_keys })
     }
 
     async fn unlock(store: &dyn Store, root: &RootKey, header: &Header) -> Result<Self, OpenError> {
@@ -195,12 +214,28 @@ impl Keyring {
             .await?
             .ok_or_else(|| OpenError::Damaged("the record key is missing".into()))?;
         let record_key = domain.unwrap_record_key(&wrapped.value)?;
-        Ok(Self { domain: RwLock::new(domain), record_key })
+        let access_keys = match store.read(paths::ACCESS_KEYS).await? {
+            Some(wrapped) => domain.unwrap_access_key_seal(&wrapped.value)?,
+            // A store that was made before there were access keys.
+            None => {
+                let made = AccessKeySeal::generate()?;
+                let path = paths::ACCESS_KEYS.to_vec();
+                let write = Write::Put(path.clone(), domain.wrap_access_key_seal(&made)?);
+                store.commit(vec![Guard::Absent(path)], vec![write]).await?;
+                made
+            }
+        };
+        Ok(Self { domain: RwLock::new(domain), record_key, access_keys })
     }
 
     /// The key that authenticates records.
     pub fn record_key(&self) -> &RecordKey {
         &self.record_key
+    }
+
+    /// The key that seals the secrets of access keys.
+    pub fn access_keys(&self) -> &AccessKeySeal {
+        &self.access_keys
     }
 
     /// The domain keys as they are now.
@@ -365,6 +400,13 @@ pub async fn rotate_domain_key(store: &dyn Store, root: Root) -> Result<Rotation
     {
         let guard = Guard::At(paths::RECORD_KEY.to_vec(), found.revision);
         store.commit(vec![guard], vec![Write::Put(paths::RECORD_KEY.to_vec(), wrapped)]).await?;
+    }
+
+    if let Some(found) = store.read(paths::ACCESS_KEYS).await?
+        && let Some(wrapped) = domain.rewrap_access_key_seal(&found.value)?
+    {
+        let guard = Guard::At(paths::ACCESS_KEYS.to_vec(), found.revision);
+        store.commit(vec![guard], vec![Write::Put(paths::ACCESS_KEYS.to_vec(), wrapped)]).await?;
     }
 
     let mut rewrapped = 0;

@@ -8,6 +8,7 @@
 //! Where to read: `road.rs` shows the path of every request on one screen, `ops/mod.rs` lists the
 //! operations, `ops/generate_data_key_pair.rs` is the one the service is built around.
 
+mod access_keys;
 mod aliases;
 mod asymmetric;
 mod authorization;
@@ -44,6 +45,7 @@ pub mod paths;
 pub mod records;
 pub mod state;
 
+pub use access_keys::{IssuedAccessKey, issue_access_key, open_access_key};
 pub use clock::{Clock, MovableClock, SystemClock};
 pub use error::{Error, Fault};
 pub use keyring::{NewRoot, OpenError, Root};

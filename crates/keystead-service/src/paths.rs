@@ -6,6 +6,7 @@
 //! | `meta/domain/<epoch>` | a domain key epoch, wrapped by the root key |
 //! | `meta/record-key` | the record key, wrapped by the domain key |
 //! | `meta/tracking` | since when uses of keys are recorded |
+//! | `meta/access-keys` | the key that seals access keys, wrapped by the domain key |
 //! | `key/<account>/<region>/<key id>` | a key as one Region sees it |
 //! | `policy/<account>/<region>/<key id>` | its key policy |
 //! | `ref/<key id>` | which account and Regions hold the key id |
@@ -30,6 +31,10 @@ pub type Path = Vec<u8>;
 pub(crate) const STORE: &[u8] = b"meta/store";
 pub(crate) const RECORD_KEY: &[u8] = b"meta/record-key";
 pub(crate) const TRACKING: &[u8] = b"meta/tracking";
+pub(crate) const ACCESS_KEYS: &[u8] = b"meta/access-keys";
+
+/// What the paths of the store's own keys begin with.
+pub const META: &[u8] = b"meta/";
 pub(crate) const DOMAINS: &[u8] = b"meta/domain/";
 pub(crate) const MATERIALS: &[u8] = b"material/";
 pub(crate) const DUE: &[u8] = b"due/";

@@ -35,6 +35,7 @@ mod connection;
 mod directory;
 mod erasure;
 mod log;
+mod peek;
 mod readers;
 mod statements;
 mod writer;
@@ -57,6 +58,7 @@ use crate::{
 };
 
 pub use self::backup::{backup, restore};
+pub use self::peek::peek;
 
 /// How to open a store.
 #[derive(Clone, Debug)]

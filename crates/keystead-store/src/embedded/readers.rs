@@ -143,14 +143,14 @@ fn serve(connection: &Connection, queue: &Queue, shared: &Shared) {
     }
 }
 
-struct Statements<'c> {
+pub(super) struct Statements<'c> {
     read: Statement<'c>,
     scan: Statement<'c>,
     scan_to_end: Statement<'c>,
 }
 
 impl<'c> Statements<'c> {
-    fn prepare(connection: &'c Connection) -> Result<Self, StoreError> {
+    pub(super) fn prepare(connection: &'c Connection) -> Result<Self, StoreError> {
         let prepare = |sql| connection.prepare(sql).map_err(error);
         Ok(Self {
             read: prepare("SELECT value, revision FROM kv WHERE key = ?1")?,
@@ -169,7 +169,7 @@ impl<'c> Statements<'c> {
         rows.next().map_err(error)?.map(|row| record(row, 0)).transpose()
     }
 
-    fn scan(
+    pub(super) fn scan(
         &mut self,
         range: &KeyRange,
         limit: usize,

@@ -5,8 +5,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
 
-use keystead_store::embedded::{Embedded, backup, restore};
-use keystead_store::{Revision, Store, StoreError, Write};
+use keystead_store::embedded::{Embedded, backup, peek, restore};
+use keystead_store::{KeyRange, Revision, Store, StoreError, Write};
 
 use super::{content, create, filled, noise, put, reopen};
 
@@ -187,4 +187,31 @@ async fn write_the_fixture() {
     store.commit(vec![], vec![put("gone", b"")]).await.unwrap();
     store.commit(vec![], vec![Write::Delete(b"gone".to_vec())]).await.unwrap();
     backup(home.path(), Path::new(FIXTURE)).unwrap();
+}
+
+#[tokio::test]
+async fn a_peek_reads_a_range_of_a_store_that_is_open() {
+    let home = tempfile::tempdir().unwrap();
+    let data = home.path().join("data");
+    let range = KeyRange::prefix("meta/");
+    assert_eq!(peek(&data, &range, 9).unwrap_err(), StoreError::Missing);
+    assert!(!data.exists());
+    let store = create(&data);
+    let writes = vec![put("key/1", b"x"), put("meta/a", b"1"), put("meta/b", b"2")];
+    let revision = store.commit(vec![], writes).await.unwrap();
+    let found = |limit| {
+        let records = peek(&data, &range, limit).unwrap();
+        assert!(records.iter().all(|(_, record)| record.revision == revision));
+        records.into_iter().map(|(key, record)| (key, record.value)).collect::<Vec<_>>()
+    };
+    let all = [(b"meta/a".to_vec(), b"1".to_vec()), (b"meta/b".to_vec(), b"2".to_vec())];
+    assert_eq!(found(9), all);
+    assert_eq!(found(1), all[..1]);
+    // The open store goes on, and what it wrote last is seen.
+    store.commit(vec![], vec![put("meta/c", b"3")]).await.unwrap();
+    assert_eq!(peek(&data, &range, 9).unwrap().len(), 3);
+    store.close().await.unwrap();
+    assert_eq!(peek(&data, &range, 9).unwrap().len(), 3);
+    fs::write(data.join("keystead.db"), b"not a store at all").unwrap();
+    assert!(matches!(peek(&data, &range, 9), Err(StoreError::Foreign(_))));
 }

@@ -91,6 +91,7 @@ impl Node {
             body: body.as_bytes(),
             source: Ipv4Addr::LOCALHOST.into(),
             request_id: RequestId([number; 16]),
+            secure: false,
         };
         match self.service.answer(raw).await.result {
             Ok(reply) if reply.is_empty() => Ok(Value::Null),
