@@ -32,6 +32,7 @@ pub struct KeyFixture {
     aliases: Vec<String>,
     grants: Vec<String>,
     bare: bool,
+    policy: Option<String>,
 }
 
 /// A key that has been laid.
@@ -196,6 +197,13 @@ impl KeyFixture {
         Ok(self)
     }
 
+    /// Gives it another key policy than the default one.
+    #[must_use]
+    pub fn policy(mut self, text: &str) -> Self {
+        self.policy = Some(text.to_owned());
+        self
+    }
+
     /// Writes the key with its policy and, where a key of its spec and state has one, its material.
     ///
     /// # Errors
@@ -205,11 +213,12 @@ impl KeyFixture {
         let (account, region, id) = (record.account, record.region.clone(), record.id);
         let reference =
             ReferenceRecord { account, regions: vec![region.to_string()], unknown: Map::new() };
-        let text = format!(
+        let default = format!(
             "{{\"Version\":\"2012-10-17\",\"Statement\":[{{\"Effect\":\"Allow\",\"Principal\":\
              {{\"AWS\":\"arn:{}:iam::{account}:root\"}},\"Action\":\"kms:*\",\"Resource\":\"*\"}}]}}",
             region.partition().as_str()
         );
+        let text = self.policy.unwrap_or(default);
         let mut writes = Vec::new();
         let material = Material::generate(record.spec)?;
         let material_id = material.id(&record)?;
