@@ -132,7 +132,7 @@ impl KeyFixture {
             managed_by: None,
             unknown: Map::new(),
         };
-        Ok(Self { record, aliases: Vec::new(), grants: Vec::new(), bare: false })
+        Ok(Self { record, aliases: Vec::new(), grants: Vec::new(), bare: false, policy: None })
     }
 
     /// An alias of the key; the name begins with `alias/`.
