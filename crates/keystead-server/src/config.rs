@@ -7,10 +7,12 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use clap::Args;
+use keystead_service::{Quotas, Rates};
 use serde::Deserialize;
 
 use crate::limits::Limits;
 use crate::logging::{Log, LogFormat, LogLevel};
+use crate::throttling::Throttling;
 use crate::tls::TlsFiles;
 
 /// Where `dev` listens by default.
@@ -47,7 +49,18 @@ pub struct Config {
     pub log: Log,
     /// Sizes, times and counts.
     pub limits: Limits,
+    /// How long a key is seen as Creating or Updating, seconds.
+    pub settling_delay: u32,
+    /// How long a rotation on demand takes, seconds.
+    pub rotation_delay: u32,
+    /// How much an account and a key may have.
+    pub quotas: Quotas,
+    /// How often an account may call.
+    pub rates: Rates,
 }
+
+/// The longest `settling_delay` and `rotation_delay`: a day, seconds.
+const MOST_DELAY: u32 = 86_400;
 
 /// The settings of `keystead dev` as flags and environment variables.
 #[derive(Args, Clone, Debug, Default)]
@@ -84,6 +97,12 @@ pub struct Flags {
     #[arg(long, env = "KEYSTEAD_SM2_EVERYWHERE", value_name = "BOOL", num_args = 0..=1,
           require_equals = true, default_missing_value = "true")]
     sm2_everywhere: Option<bool>,
+    /// How long a key is seen as Creating or Updating [default: 0]
+    #[arg(long, env = "KEYSTEAD_SETTLING_DELAY", value_name = "SECONDS")]
+    settling_delay: Option<u32>,
+    /// How long a rotation on demand takes [default: 0]
+    #[arg(long, env = "KEYSTEAD_ROTATION_DELAY", value_name = "SECONDS")]
+    rotation_delay: Option<u32>,
     /// How much to log [default: info]
     #[arg(long, env = "KEYSTEAD_LOG_LEVEL", value_name = "LEVEL")]
     log_level: Option<LogLevel>,
@@ -156,6 +175,10 @@ impl Config {
             movable_clock: true,
             log: Log::default(),
             limits: Limits::default(),
+            settling_delay: 0,
+            rotation_delay: 0,
+            quotas: Quotas::default(),
+            rates: Rates::default(),
         }
     }
 
@@ -210,13 +233,18 @@ impl Config {
                 format: flags.log_format.unwrap_or(file.log.format),
             },
             limits: file.limits,
+            settling_delay: flags.settling_delay.or(file.settling_delay).unwrap_or(0),
+            rotation_delay: flags.rotation_delay.or(file.rotation_delay).unwrap_or(0),
+            quotas: file.quotas,
+            rates: file.throttling.0,
         })
     }
 
     /// The rules that hold however the settings came about.
     ///
     /// # Errors
-    /// [`ConfigError::Refused`]: a remote address without permission, a limit the server cannot work with.
+    /// [`ConfigError::Refused`]: a remote address without permission, a limit, quota or delay the server
+    /// cannot work with.
     pub fn check(&self) -> Result<(), ConfigError> {
         for (setting, address) in [("listen", self.listen), ("admin-listen", self.admin_listen)] {
             if !self.insecure_allow_remote && !address.ip().to_canonical().is_loopback() {
@@ -226,8 +254,16 @@ impl Config {
                 ));
             }
         }
-        match self.limits.fault() {
-            Some((name, complaint)) => refused(format!("limits.{name} {complaint}")),
+        if let Some((name, complaint)) = self.limits.fault() {
+            return refused(format!("limits.{name} {complaint}"));
+        }
+        if let Some((name, complaint)) = self.quotas.fault() {
+            return refused(format!("quotas.{name} {complaint}"));
+        }
+        let delays =
+            [("settling-delay", self.settling_delay), ("rotation-delay", self.rotation_delay)];
+        match delays.into_iter().find(|(_, seconds)| *seconds > MOST_DELAY) {
+            Some((name, _)) => refused(format!("--{name} must be at most {MOST_DELAY} seconds")),
             None => Ok(()),
         }
     }
@@ -310,8 +346,12 @@ struct File {
     tls_key: Option<PathBuf>,
     insecure_allow_remote: Option<bool>,
     sm2_everywhere: Option<bool>,
+    settling_delay: Option<u32>,
+    rotation_delay: Option<u32>,
     log: Log,
     limits: Limits,
+    quotas: Quotas,
+    throttling: Throttling,
 }
 
 impl File {
@@ -359,6 +399,7 @@ impl File {
 #[allow(clippy::unwrap_used, reason = "tests fail by panicking")]
 mod tests {
     use super::*;
+    use keystead_service::{Group, PerSecond, Rate};
 
     fn complaint(text: &str) -> String {
         File::parse(Path::new("k.toml"), text).unwrap_err().to_string()
@@ -393,6 +434,60 @@ mod tests {
         let limit = complaint("[limits]\nconnections = -1\n");
         assert!(limit.starts_with("k.toml:2: ") && limit.contains("connections"), "{limit}");
         assert!(complaint("listen = ").starts_with("k.toml:1: "));
+    }
+
+    #[test]
+    fn quotas_and_rates_are_understood() {
+        let file = File::parse(
+            Path::new("k.toml"),
+            "settling_delay = 5\nrotation_delay = 60\n[quotas]\nkeys = 3\n\
+             [throttling]\ndefault = \"aws\"\nCreateKey = 2\nGetParametersForImport = 0.25\n\
+             cryptographic_rsa = \"off\"\n",
+        )
+        .unwrap();
+        assert_eq!((file.settling_delay, file.rotation_delay), (Some(5), Some(60)));
+        assert_eq!(file.quotas, Quotas { keys: 3, ..Quotas::default() });
+        let rates = file.throttling.0;
+        assert_eq!(rates.others, Rate::Aws);
+        let rate = |name: &str| rates.groups.get(&Group::parse(name).unwrap()).copied();
+        let limit = |requests| PerSecond::new(requests).map(Rate::Limit);
+        assert_eq!(rate("CreateKey"), limit(2.0));
+        assert_eq!(rate("GetParametersForImport"), limit(0.25));
+        assert_eq!(rate("cryptographic_rsa"), Some(Rate::Off));
+        assert_eq!(rate("ListKeys"), None);
+    }
+
+    #[test]
+    fn faults_of_quotas_and_rates_name_line_and_key() {
+        let group = complaint("[throttling]\ndefault = \"aws\"\nCreateKeys = 5\n");
+        assert!(group.starts_with("k.toml:3: unknown group `CreateKeys`"), "{group}");
+        let shared = complaint("[throttling]\nGenerateDataKeyPair = 5\n");
+        assert!(shared.starts_with("k.toml:2: unknown group `GenerateDataKeyPair`"), "{shared}");
+        assert!(shared.contains("data_key_pair_RSA_2048"), "{shared}");
+        for value in ["0", "-1", "1000001", "0.0001", "nan", "\"fast\"", "true", "[1]"] {
+            let fault = complaint(&format!("[throttling]\n\nListKeys = {value}\n"));
+            assert!(fault.starts_with("k.toml:3: ") && fault.contains("`ListKeys`"), "{fault}");
+        }
+        let twice = complaint("[throttling]\nListKeys = 1\nListKeys = 2\n");
+        assert!(twice.starts_with("k.toml:3: "), "{twice}");
+        let quota = complaint("[quotas]\nkey = 1\n");
+        assert!(quota.starts_with("k.toml:2: unknown field `key`"), "{quota}");
+        let negative = complaint("[quotas]\nkeys = -1\n");
+        assert!(negative.starts_with("k.toml:2: ") && negative.contains("keys"), "{negative}");
+    }
+
+    #[test]
+    fn quotas_and_delays_out_of_bounds_are_refused() {
+        let mut config = Config::for_tests(Path::new("/d"));
+        config.quotas.policy_bytes = 0;
+        let refusal = config.check().unwrap_err().to_string();
+        assert_eq!(refusal, "quotas.policy_bytes must be from 1 to 131072");
+        config.quotas.policy_bytes = 1;
+        config.rotation_delay = 86_400;
+        config.check().unwrap();
+        config.rotation_delay = 86_401;
+        let refusal = config.check().unwrap_err().to_string();
+        assert_eq!(refusal, "--rotation-delay must be at most 86400 seconds");
     }
 
     #[test]

@@ -37,6 +37,7 @@ mod pulse;
 mod reply;
 mod root_key;
 mod startup;
+mod throttling;
 mod tls;
 
 use std::net::SocketAddr;

@@ -39,8 +39,14 @@ pub(crate) async fn open(
         Ok(status) => tracing::info!(%status, "memory for long-lived keys"),
         Err(error) => tracing::warn!(%error, "no memory set apart for long-lived keys"),
     }
-    let settings =
-        ServiceSettings { sm2_everywhere: config.sm2_everywhere, ..ServiceSettings::default() };
+    let settings = ServiceSettings {
+        sm2_everywhere: config.sm2_everywhere,
+        settling_delay: i64::from(config.settling_delay) * 1_000,
+        rotation_delay: i64::from(config.rotation_delay) * 1_000,
+        quotas: config.quotas,
+        rates: config.rates.clone(),
+        ..ServiceSettings::default()
+    };
     let service =
         Service::open(settings, Arc::clone(&store), root, clock).await.with_context(failed)?;
     Ok((service, store))

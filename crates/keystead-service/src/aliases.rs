@@ -4,9 +4,6 @@ use keystead_model::AliasName;
 
 use crate::error::{Error, Result};
 
-/// The most aliases a key may have.
-pub(crate) const MAXIMUM: u32 = 50;
-
 /// The name of an alias that a customer may create, change or delete.
 ///
 /// # Errors
@@ -37,19 +34,6 @@ pub(crate) fn target(given: &str) -> Result<()> {
         return Err(Error::validation("Aliases must refer to keys. Not aliases"));
     }
     Ok(())
-}
-
-/// Refuses one alias more than a key may have.
-///
-/// # Errors
-/// LimitExceededException; the text is ours.
-pub(crate) fn one_more(present: u32, arn: &str) -> Result<u32> {
-    if present >= MAXIMUM {
-        return Err(Error::limit_exceeded(format!(
-            "{arn} has {MAXIMUM} aliases, which is the most a key may have."
-        )));
-    }
-    Ok(present + 1)
 }
 
 #[cfg(test)]

@@ -19,9 +19,6 @@ use crate::records::{self, GrantRecord, KeyRecord};
 use crate::service::Service;
 use crate::write::Draft;
 
-/// The most grants a key may have.
-pub(crate) const MAXIMUM: u32 = 50_000;
-
 /// The most pairs of a constraint, and the most characters of each value.
 const PAIRS: usize = 8;
 const CHARACTERS: usize = 384;

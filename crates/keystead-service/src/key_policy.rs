@@ -8,9 +8,6 @@ use crate::error::{Error, Result};
 use crate::records::KeyRecord;
 use crate::service::Service;
 
-/// The quota of a key policy, bytes.
-const MAXIMUM: usize = 32_768;
-
 /// The only name a key policy has.
 pub(crate) const NAME: &str = "default";
 
@@ -23,12 +20,8 @@ pub(crate) fn default(caller: &Caller) -> String {
 ///
 /// # Errors
 /// LimitExceededException, MalformedPolicyDocumentException, InvalidArnException.
-pub(crate) fn check(text: &str, caller: &Caller) -> Result<()> {
-    if text.len() > MAXIMUM {
-        return Err(Error::limit_exceeded(format!(
-            "The key policy must not be longer than {MAXIMUM} bytes."
-        )));
-    }
+pub(crate) fn check(service: &Service, text: &str, caller: &Caller) -> Result<()> {
+    service.settings.quotas.check_policy(text)?;
     let policy = parse(text)?;
     policy.validate_as_key_policy().map_err(|error| match error {
         KeyPolicyError::InvalidArn { .. } => Error::invalid_arn_in_policy(),

@@ -10,10 +10,11 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use keystead_crypto::{Secret, SymmetricMaterial};
 use keystead_model::{AccountId, KeyId, KeyMaterialId, Region, key_arn};
 use keystead_policy::Policy;
-use keystead_store::{Revision, Store, Watch};
+use keystead_store::{Change, ChangeKind, Revision, Store, Watch};
 use quick_cache::sync::Cache;
 
 use crate::error::{Error, Result};
+use crate::key_counts::KeyCounts;
 use crate::keyring::Keyring;
 use crate::paths::{self, Path};
 use crate::records::{
@@ -80,6 +81,7 @@ pub(crate) struct Keys {
     store: Arc<dyn Store>,
     keys: Cache<(KeyId, Region), Arc<KeyEntry>>,
     aliases: Cache<Path, KeyId>,
+    counts: KeyCounts,
     feed: Mutex<Watch>,
     applied: AtomicU64,
     /// Counts invalidations by hash of the path, so that a value read before a change is not
@@ -97,6 +99,7 @@ impl Keys {
         Ok(Self {
             keys: Cache::new(capacity),
             aliases: Cache::new(capacity),
+            counts: KeyCounts::default(),
             applied: AtomicU64::new(watch.revision().0),
             feed: Mutex::new(watch),
             generations: (0..GENERATIONS).map(|_| AtomicU64::new(0)).collect(),
@@ -271,6 +274,11 @@ impl Keys {
         keyring.unwrap_secret(&entry.record, id, wrapped).map(Some).map_err(Error::internal)
     }
 
+    /// How many keys there are, by account and Region.
+    pub(crate) fn counts(&self) -> &KeyCounts {
+        &self.counts
+    }
+
     /// Applies what the store's feed has and the caches do not know yet.
     pub(crate) fn refresh(&self) {
         if self.store.revision().0 <= self.applied.load(Ordering::Acquire) {
@@ -279,7 +287,7 @@ impl Keys {
         let mut feed = self.lock();
         while let Some(batch) = feed.try_next() {
             match batch {
-                Ok(changes) => changes.iter().for_each(|change| self.forget(&change.key)),
+                Ok(changes) => changes.iter().for_each(|change| self.forget(change)),
                 Err(_lagged) => self.forget_all(),
             }
         }
@@ -291,17 +299,22 @@ impl Keys {
         self.feed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn forget(&self, path: &[u8]) {
+    fn forget(&self, change: &Change) {
+        let path = &*change.key;
         self.bump(path);
         let Ok(text) = std::str::from_utf8(path) else { return };
         let mut parts = text.split('/');
         match parts.next() {
             // The policy is kept with the key; what changes a grant changes its key's record.
-            Some("key" | "policy") => {
-                let (region, key) = (parts.nth(1), parts.next());
-                if let (Some(Ok(region)), Some(Ok(key))) =
-                    (region.map(str::parse), key.map(str::parse))
+            Some(kind @ ("key" | "policy")) => {
+                let (account, region, key) = (parts.next(), parts.next(), parts.next());
+                if let (Some(Ok(account)), Some(Ok(region)), Some(Ok(key))) =
+                    (account.map(str::parse), region.map(str::parse), key.map(str::parse))
                 {
+                    if kind == "key" {
+                        let present = matches!(change.kind, ChangeKind::Put(_));
+                        self.counts.changed(account, &region, key, present);
+                    }
                     self.keys.remove(&(key, region));
                 }
             }
@@ -318,6 +331,7 @@ impl Keys {
         }
         self.keys.clear();
         self.aliases.clear();
+        self.counts.lagged();
     }
 
     fn generation(&self, path: &[u8]) -> u64 {

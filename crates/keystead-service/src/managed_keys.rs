@@ -7,7 +7,7 @@
 
 mod services;
 
-use keystead_model::CreateKeyRequest;
+use keystead_model::{CreateKeyRequest, KeyId};
 use serde_json::Map;
 
 pub(crate) use services::ManagingService;
@@ -48,7 +48,9 @@ impl Service {
     ) -> Result<()> {
         let input =
             CreateKeyRequest { description: Some(by.description()), ..CreateKeyRequest::default() };
-        let (mut record, wrapped) = create_key::new_key(self, caller, &input).await?;
+        // No part of the quota of keys.
+        let id = KeyId::from_random(keystead_crypto::random_bytes()?, false);
+        let (mut record, wrapped) = create_key::new_key(self, caller, &input, id).await?;
         let next = record.created.saturating_add(DAY * i64::from(PERIOD));
         record.managed_by = Some(by.name.to_owned());
         record.rotation = Some(Rotation { period: PERIOD, next });

@@ -14,6 +14,7 @@ use crate::grants::Grant;
 use crate::keys::KeyEntry;
 use crate::proofs::Usable;
 use crate::service::Service;
+use crate::throttling::Charge;
 use crate::write::Change;
 
 /// An operation of the API.
@@ -31,6 +32,11 @@ pub(crate) trait Operation: 'static {
     /// Rules between parameters that need no key (step 5 of behaviour.md 5.6).
     fn check(_service: &Service, _caller: &Caller, _input: &Self::Input) -> Result<()> {
         Ok(())
+    }
+
+    /// What a request counts for by its members, besides its operation's name.
+    fn charges(_input: &Self::Input) -> Vec<Charge> {
+        Vec::new()
     }
 
     /// Finds what the request names.
@@ -59,6 +65,7 @@ pub(crate) trait Operation: 'static {
     /// What only the store can tell of the request, asked before the DryRun exit.
     fn verify(
         _service: &Service,
+        _caller: &Caller,
         _target: &Usable<Self::Target>,
         _input: &Self::Input,
     ) -> impl Future<Output = Result<()>> + Send {

@@ -89,7 +89,8 @@ impl Service {
         let record = &entry.record;
         let expires = record.valid_to().is_some_and(|valid_to| valid_to <= now);
         let settles = record.settling.as_ref().is_some_and(|settling| settling.at <= now);
-        if !expires && !settles {
+        let rotates = record.on_demand.as_ref().is_some_and(|rotation| rotation.completes <= now);
+        if !expires && !settles && !rotates {
             return Ok(Some(entry));
         }
         // Dates count on time, swept or not.
@@ -98,6 +99,12 @@ impl Service {
         }
         if expires {
             self.expire_if_due(record.account, &record.region, key).await?;
+        }
+        if rotates {
+            // Related keys rotate with their primary key.
+            let primary = record.multi_region.as_ref().map(|all| &all.primary);
+            let region = primary.unwrap_or(&record.region);
+            self.rotate_if_due(record.account, region, key).await?;
         }
         self.keys.find(&self.keyring, key, caller.region()).await
     }

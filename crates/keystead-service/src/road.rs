@@ -4,6 +4,9 @@
 //! parse target → authenticate → decode and validate → resolve → authorize
 //!              → contradiction, state, usage, sizes → DryRun exit → act → respond
 //! ```
+//! Where request quotas are set, the request counts as soon as its group is known: after
+//! authentication, decoding or resolving ([`crate::throttling`]).
+//!
 //! Every operation travels it, none repeats a step of it. The order is the specification's
 //! (behaviour.md 5.6): an unsigned caller learns nothing of the body's faults, an unauthorized one
 //! nothing of a key's state.
@@ -19,6 +22,7 @@ use crate::operation::{Operation, Reads, Writes};
 use crate::ops;
 use crate::proofs::{Usable, authorize};
 use crate::service::{Answer, RawRequest, Reply, RequestId, Service};
+use crate::throttling::Toll;
 use crate::usage::Used;
 
 /// How often a request that keeps losing races for a record is begun anew.
@@ -48,22 +52,36 @@ pub(crate) fn travel<'a, O: Operation, W: Way<O>>(
     body: &'a [u8],
 ) -> Travelling<'a> {
     Box::pin(async move {
-        let input = O::Input::decode(body).map_err(refused)?;
-        no_recipient(&input)?;
-        O::check(service, &caller, &input)?;
-        for _ in 0..ATTEMPTS {
-            match attempt::<O, W>(service, &caller, request, &input).await {
-                Err(error) if error.is_conflict() => tokio::task::yield_now().await,
-                Err(error) => match error.first_use() {
-                    // A dry run makes nothing.
-                    Some(by) if !input.dry_run() => service.create_managed_key(&caller, by).await?,
-                    _ => return Err(error),
-                },
-                Ok(output) => return Ok(output.encode()),
-            }
-        }
-        Err(Error::conflict())
+        let mut toll = Toll::begin(service, &caller, O::FACTS.name)?;
+        let result = journey::<O, W>(service, &caller, request, body, &mut toll).await;
+        toll.end(&caller)?;
+        result
     })
+}
+
+async fn journey<O: Operation, W: Way<O>>(
+    service: &Service,
+    caller: &Caller,
+    request: RequestId,
+    body: &[u8],
+    toll: &mut Toll<'_>,
+) -> Result<Reply> {
+    let input = O::Input::decode(body).map_err(refused)?;
+    toll.decoded::<O>(caller, &input)?;
+    no_recipient(&input)?;
+    O::check(service, caller, &input)?;
+    for _ in 0..ATTEMPTS {
+        match attempt::<O, W>(service, caller, request, &input, toll).await {
+            Err(error) if error.is_conflict() => tokio::task::yield_now().await,
+            Err(error) => match error.first_use() {
+                // A dry run makes nothing.
+                Some(by) if !input.dry_run() => service.create_managed_key(caller, by).await?,
+                _ => return Err(error),
+            },
+            Ok(output) => return Ok(output.encode()),
+        }
+    }
+    Err(Error::conflict())
 }
 
 async fn attempt<O: Operation, W: Way<O>>(
@@ -71,12 +89,14 @@ async fn attempt<O: Operation, W: Way<O>>(
     caller: &Caller,
     request: RequestId,
     input: &O::Input,
+    toll: &mut Toll<'_>,
 ) -> Result<O::Output> {
     let target = O::resolve(service, caller, input).await?;
+    toll.resolved(caller, &target, &O::FACTS)?;
     let authorized = authorize::<O>(service, caller, target, input).await?;
     let usable = authorized.usable::<O>()?;
     O::fits(&usable, input)?;
-    O::verify(service, &usable, input).await?;
+    O::verify(service, caller, &usable, input).await?;
     if input.dry_run() {
         return Err(Error::dry_run());
     }

@@ -15,6 +15,8 @@ use crate::error::Error;
 use crate::keyring::{Keyring, OpenError, Root};
 use crate::keys::Keys;
 use crate::mill::Mill;
+use crate::quotas::Quotas;
+use crate::throttling::{Rates, Throttling};
 use crate::usage::{Usage, tracked_since};
 use crate::{ops, road};
 
@@ -84,6 +86,10 @@ pub struct ServiceSettings {
     pub settling_delay: i64,
     /// How long a new grant is known to its tokens alone, milliseconds. 0: it counts at once.
     pub grant_delay: i64,
+    /// How much an account and a key may have.
+    pub quotas: Quotas,
+    /// How often an account may call.
+    pub rates: Rates,
 }
 
 impl Default for ServiceSettings {
@@ -101,6 +107,8 @@ impl Default for ServiceSettings {
             rotation_delay: 0,
             settling_delay: 0,
             grant_delay: 0,
+            quotas: Quotas::default(),
+            rates: Rates::default(),
         }
     }
 }
@@ -116,6 +124,8 @@ pub struct Service {
     pub(crate) generation: Mill,
     /// Private-key operations that would hold up other requests.
     pub(crate) private_operations: Mill,
+    /// `None`: no rate is limited.
+    pub(crate) throttling: Option<Throttling>,
     pub(crate) settings: ServiceSettings,
 }
 
@@ -145,6 +155,7 @@ impl Service {
         let keys = Keys::new(Arc::clone(&store), settings.cached_keys)?;
         let generation = Mill::new(settings.pair_threads, settings.pair_queue);
         let private_operations = Mill::new(settings.private_threads, settings.private_queue);
+        let throttling = Throttling::new(settings.rates.clone());
         Ok(Arc::new(Self {
             store,
             clock,
@@ -153,6 +164,7 @@ impl Service {
             usage,
             generation,
             private_operations,
+            throttling,
             settings,
         }))
     }

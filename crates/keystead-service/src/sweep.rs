@@ -21,6 +21,9 @@ use crate::write::Draft;
 
 const PAGE: usize = 100;
 
+/// How many aliases one commit deletes; each has two records, and a commit takes 128 writes.
+const ALIASES: usize = 50;
+
 impl Service {
     /// Writes what was used, and destroys every key that is due. Answers how many were destroyed.
     ///
@@ -111,6 +114,10 @@ impl Service {
         holders.regions.retain(|other| other != region.as_str());
 
         let mut draft = Draft::default();
+        // As many aliases as a key usually has go with it in one commit, more of them before it.
+        while self.forget_aliases(&mut draft, account, region, key).await? {
+            draft.commit(self).await?;
+        }
         draft.unchanged(path.clone(), found.revision).delete(path);
         draft.unchanged(reference_path.clone(), reference.revision);
         draft.delete(paths::policy(account, region, key));
@@ -119,21 +126,6 @@ impl Service {
         // What the key had been noted for besides: its rotations.
         for moment in record.rotations_noted() {
             draft.delete(paths::due(moment, account, region, key));
-        }
-        let prefix = paths::key_aliases(account, region, key);
-        for (path, _) in self.store.scan(KeyRange::prefix(prefix.clone()), PAGE).await? {
-            if let Some(name) = paths::tail(&path, &prefix) {
-                let alias = paths::alias(account, region, name);
-                // The entry carries no tag: only the alias itself says whose it is.
-                if let Some(found) = self.store.read(&alias).await?
-                    && let Ok(record) =
-                        records::decode::<AliasRecord>(record_key, &alias, &found.value)
-                    && record.target == key
-                {
-                    draft.unchanged(alias.clone(), found.revision).delete(alias);
-                }
-            }
-            draft.delete(path);
         }
         // Related keys in other Regions share what AWS_KMS made: the last one takes it along.
         // Imported bytes are each key's own.
@@ -151,6 +143,39 @@ impl Service {
         }
         draft.commit(self).await?;
         Ok(true)
+    }
+}
+
+impl Service {
+    /// Deletes the first aliases of a key. Answers whether there are more.
+    async fn forget_aliases(
+        &self,
+        draft: &mut Draft,
+        account: AccountId,
+        region: &Region,
+        key: KeyId,
+    ) -> Result<bool> {
+        let prefix = paths::key_aliases(account, region, key);
+        let found = self.store.scan(KeyRange::prefix(prefix.clone()), ALIASES + 1).await?;
+        let more = found.len() > ALIASES;
+        for (path, _) in found.into_iter().take(ALIASES) {
+            if let Some(name) = paths::tail(&path, &prefix) {
+                let alias = paths::alias(account, region, name);
+                // The entry carries no tag: only the alias itself says whose it is.
+                if let Some(found) = self.store.read(&alias).await?
+                    && let Ok(record) = records::decode::<AliasRecord>(
+                        self.keyring.record_key(),
+                        &alias,
+                        &found.value,
+                    )
+                    && record.target == key
+                {
+                    draft.unchanged(alias.clone(), found.revision).delete(alias);
+                }
+            }
+            draft.delete(path);
+        }
+        Ok(more)
     }
 }
 

@@ -5,6 +5,7 @@ use keystead_store::{Guard, Revision, Write};
 use serde::Serialize;
 
 use crate::error::{Error, Result};
+use crate::key_counts::Making;
 use crate::keys::KeyEntry;
 use crate::paths::{self, Path};
 use crate::records::{self, KeyRecord};
@@ -17,6 +18,8 @@ pub(crate) struct Draft {
     guards: Vec<Guard>,
     writes: Vec<Write>,
     follow_ups: Vec<FollowUp>,
+    /// The keys it makes, which count in their quota until it is committed and known to be.
+    making: Vec<Making>,
 }
 
 /// What an operation answers, and the commit that must be durable before it does.
@@ -99,6 +102,12 @@ impl Draft {
         self
     }
 
+    /// Holds the place of a key in its quota until the commit is done.
+    pub(crate) fn holding(&mut self, place: Making) -> &mut Self {
+        self.making.push(place);
+        self
+    }
+
     /// The change, with what is answered once it is durable.
     pub(crate) fn answering<T>(self, answer: T) -> Change<T> {
         Change { draft: self, answer }
@@ -109,7 +118,7 @@ impl Draft {
     /// # Errors
     /// A conflict, upon which the request travels its road again, or KMSInternalException.
     pub(crate) async fn commit(&mut self, service: &Service) -> Result<()> {
-        let Self { guards, writes, follow_ups } = std::mem::take(self);
+        let Self { guards, writes, follow_ups, making } = std::mem::take(self);
         if writes.is_empty() {
             return Ok(());
         }
@@ -117,6 +126,8 @@ impl Draft {
         // Not left to the next request, for which the material of a key just disabled or destroyed
         // would wait in memory.
         service.keys.refresh();
+        // The feed has told of the keys by now.
+        drop(making);
         for follow_up in follow_ups {
             // Boxed: what follows may commit, too.
             Box::pin(follow_up.carry_out(service)).await;

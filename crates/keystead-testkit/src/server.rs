@@ -29,8 +29,17 @@ impl TestServer {
     /// # Errors
     /// Whatever keeps the server from starting.
     pub async fn start() -> anyhow::Result<Self> {
+        Self::start_with(|_| {}).await
+    }
+
+    /// Starts a server over a new, empty store, with other settings than a developer's.
+    ///
+    /// # Errors
+    /// Whatever keeps the server from starting.
+    pub async fn start_with(change: impl FnOnce(&mut Config)) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir().context("no temporary directory")?;
-        let config = Config::for_tests(&folder.path().join("data"));
+        let mut config = Config::for_tests(&folder.path().join("data"));
+        change(&mut config);
         let running = Some(keystead_server::start(config.clone()).await?);
         Ok(Self { config, moved: 0, running, wire: Wire::new(), folder })
     }

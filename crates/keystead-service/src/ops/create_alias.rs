@@ -51,7 +51,7 @@ impl Writes for CreateAlias {
         }
         let now = service.clock.now();
         let mut record = key.record.clone();
-        record.aliases = aliases::one_more(record.aliases, &key.arn)?;
+        record.aliases = service.settings.quotas.one_more_alias(record.aliases, &key.arn)?;
         let path = paths::alias(account, region, name);
         let entry =
             AliasRecord { target: record.id, created: now, updated: now, unknown: Map::new() };

@@ -77,11 +77,13 @@ impl Operation for CreateCustomKeyStore {
 
 impl Writes for CreateCustomKeyStore {
     async fn act(
-        _: &Service,
-        _: &Caller,
+        service: &Service,
+        caller: &Caller,
         _: Usable<Nothing>,
         input: &Self::Input,
     ) -> Result<Change<Self::Output>> {
+        // None can exist, so that only a quota of none is used up.
+        service.settings.quotas.one_more_key_store(0, caller.region())?;
         match kind(input) {
             CustomKeyStoreType::AwsCloudhsm => Err(Error::cloud_hsm_cluster_not_found()),
             CustomKeyStoreType::ExternalKeyStore => Err(Error::xks_proxy_unreachable()),

@@ -42,6 +42,25 @@ impl Operation for CreateGrant {
         grants::constraints(input.constraints.as_ref(), &key.0.record)?;
         Ok(())
     }
+
+    /// The quota is told to a dry run, too. The grant that a name finds again is no further one.
+    async fn verify(
+        service: &Service,
+        caller: &Caller,
+        key: &Usable<Key>,
+        input: &Self::Input,
+    ) -> Result<()> {
+        let record = &key.0.record;
+        let full = service.settings.quotas.one_more_grant(record.grants, &key.0.arn);
+        if full.is_err() && input.name.is_some() {
+            let fingerprint = grants::fingerprint(service, &grant(service, caller, key, input)?)?;
+            let path = paths::grant_name(record.account, &record.region, record.id, &fingerprint);
+            if service.store.read(&path).await?.is_some() {
+                return Ok(());
+            }
+        }
+        full.map(drop)
+    }
 }
 
 impl Writes for CreateGrant {
@@ -51,18 +70,7 @@ impl Writes for CreateGrant {
         key: Usable<Key>,
         input: &Self::Input,
     ) -> Result<Change<Self::Output>> {
-        let (equals, subset) = grants::constraints(input.constraints.as_ref(), &key.0.record)?;
-        let grant = GrantRecord {
-            grantee: input.grantee_principal.clone(),
-            retiring: input.retiring_principal.clone(),
-            issuer: caller.account(),
-            operations: grants::operations(&input.operations, &key.0.record)?,
-            equals,
-            subset,
-            name: input.name.clone(),
-            created: service.clock.now(),
-            unknown: Map::new(),
-        };
+        let grant = grant(service, caller, &key, input)?;
         let mut record = key.0.record.clone();
         let (account, region, key_id) = (record.account, record.region.clone(), record.id);
         let id = hex::encode(keystead_crypto::random_bytes::<32>()?);
@@ -77,14 +85,7 @@ impl Writes for CreateGrant {
             }
             draft.absent(path.clone()).put_raw(path, place.id.clone().into_bytes());
         }
-        if record.grants >= grants::MAXIMUM {
-            return Err(Error::limit_exceeded(format!(
-                "{} has {} grants, which is the most a key may have.",
-                key.0.arn,
-                grants::MAXIMUM
-            )));
-        }
-        record.grants += 1;
+        record.grants = service.settings.quotas.one_more_grant(record.grants, &key.0.arn)?;
         if let Some(retiring) = &grant.retiring {
             let path = paths::retirable(&region, retiring, account, key_id, &place.id);
             draft.put_raw(path, Vec::new());
@@ -95,6 +96,27 @@ impl Writes for CreateGrant {
         draft.replace(service, &key.0, &record)?;
         Ok(draft.answering(answer(service, &place)?))
     }
+}
+
+/// The grant that the request asks for.
+fn grant(
+    service: &Service,
+    caller: &Caller,
+    key: &Usable<Key>,
+    input: &CreateGrantRequest,
+) -> Result<GrantRecord> {
+    let (equals, subset) = grants::constraints(input.constraints.as_ref(), &key.0.record)?;
+    Ok(GrantRecord {
+        grantee: input.grantee_principal.clone(),
+        retiring: input.retiring_principal.clone(),
+        issuer: caller.account(),
+        operations: grants::operations(&input.operations, &key.0.record)?,
+        equals,
+        subset,
+        name: input.name.clone(),
+        created: service.clock.now(),
+        unknown: Map::new(),
+    })
 }
 
 fn answer(service: &Service, place: &GrantPlace) -> Result<CreateGrantResponse> {

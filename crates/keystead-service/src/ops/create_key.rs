@@ -32,7 +32,7 @@ impl Operation for CreateKey {
         tags::check(input.tags.as_deref().unwrap_or_default())?;
         origin(input)?;
         if let Some(policy) = &input.policy {
-            key_policy::check(policy, caller)?;
+            key_policy::check(service, policy, caller)?;
         }
         if spec == KeySpec::Sm2 && !specs::sm2_is_open(service, caller) {
             return Err(Error::unsupported(format!(
@@ -56,14 +56,19 @@ impl Writes for CreateKey {
         _: Usable<New>,
         input: &Self::Input,
     ) -> Result<Change<Self::Output>> {
-        let (record, wrapped) = new_key(service, caller, input).await?;
+        let multi_region = input.multi_region.unwrap_or(false);
+        let id = KeyId::from_random(keystead_crypto::random_bytes()?, multi_region);
+        // Before the material is made, which may be slow; held until the key is stored.
+        let place = service.place_for_key(caller.account(), caller.region(), id).await?;
+        let (record, wrapped) = new_key(service, caller, input, id).await?;
         if let (Some(policy), None | Some(false)) =
             (&input.policy, input.bypass_policy_lockout_safety_check)
         {
             key_policy::check_lockout(service, caller, policy, &record)?;
         }
         let policy = input.policy.clone().unwrap_or_else(|| key_policy::default(caller));
-        let draft = draft(service, &record, wrapped, policy)?;
+        let mut draft = draft(service, &record, wrapped, policy)?;
+        draft.holding(place);
         Ok(draft.answering(CreateKeyResponse { key_metadata: Some(metadata::of(&record)) }))
     }
 }
@@ -95,11 +100,10 @@ pub(crate) async fn new_key(
     service: &Service,
     caller: &Caller,
     input: &CreateKeyRequest,
+    id: KeyId,
 ) -> Result<(KeyRecord, Option<Vec<u8>>)> {
     let now = service.clock.now();
     let spec = spec(input)?;
-    let multi_region = input.multi_region.unwrap_or(false);
-    let id = KeyId::from_random(keystead_crypto::random_bytes()?, multi_region);
     let mut record = KeyRecord {
         account: caller.account(),
         region: caller.region().clone(),
@@ -110,7 +114,8 @@ pub(crate) async fn new_key(
         usage: usage(input, spec)?,
         origin: input.origin.unwrap_or(OriginType::AwsKms),
         state: State::Enabled,
-        multi_region: multi_region
+        multi_region: id
+            .is_multi_region()
             .then(|| MultiRegion { primary: caller.region().clone(), replicas: Vec::new() }),
         tags: tags::merged(&[], input.tags.as_deref().unwrap_or_default()),
         materials: Vec::new(),

@@ -16,6 +16,7 @@ use crate::proofs::Usable;
 use crate::seal::{Ciphertext, context};
 use crate::service::Service;
 use crate::specs;
+use crate::throttling::{Charge, Group};
 
 pub(super) struct GenerateDataKeyPair;
 
@@ -30,6 +31,10 @@ impl Operation for GenerateDataKeyPair {
     fn check(service: &Service, caller: &Caller, input: &Self::Input) -> Result<()> {
         is_open(service, caller, input.key_pair_spec)?;
         context(input.encryption_context.as_ref()).map(drop)
+    }
+
+    fn charges(input: &Self::Input) -> Vec<Charge> {
+        charges(input.key_pair_spec)
     }
 
     async fn resolve(service: &Service, caller: &Caller, input: &Self::Input) -> Result<Key> {
@@ -79,6 +84,10 @@ impl Operation for GenerateDataKeyPairWithoutPlaintext {
         context(input.encryption_context.as_ref()).map(drop)
     }
 
+    fn charges(input: &Self::Input) -> Vec<Charge> {
+        charges(input.key_pair_spec)
+    }
+
     async fn resolve(service: &Service, caller: &Caller, input: &Self::Input) -> Result<Key> {
         service.key(caller, &input.key_id, &Self::FACTS).await.map(Key)
     }
@@ -105,6 +114,11 @@ impl Reads for GenerateDataKeyPairWithoutPlaintext {
             key_material_id: Some(sealed.material.to_string()),
         })
     }
+}
+
+/// Each spec has a request quota, which both operations share.
+fn charges(spec: DataKeyPairSpec) -> Vec<Charge> {
+    vec![Charge { group: Group::DataKeyPair(spec), count: 1, region: None }]
 }
 
 async fn generate(

@@ -21,13 +21,13 @@ impl Operation for PutKeyPolicy {
 
     const FACTS: Facts = Facts::management(OperationName::PutKeyPolicy);
 
-    fn check(_: &Service, caller: &Caller, input: &Self::Input) -> Result<()> {
+    fn check(service: &Service, caller: &Caller, input: &Self::Input) -> Result<()> {
         if let Some(name) = input.policy_name.as_deref().filter(|name| *name != key_policy::NAME) {
             return Err(Error::unsupported(format!(
                 "The name of a key policy is default, not {name}."
             )));
         }
-        key_policy::check(&input.policy, caller)
+        key_policy::check(service, &input.policy, caller)
     }
 
     async fn resolve(service: &Service, caller: &Caller, input: &Self::Input) -> Result<Key> {

@@ -14,6 +14,7 @@ use crate::proofs::Usable;
 use crate::records::{self, KeyRecord, PolicyRecord, ReferenceRecord};
 use crate::service::Service;
 use crate::state::State;
+use crate::throttling::{Charge, Group};
 use crate::write::{Change, Draft};
 use crate::{key_policy, metadata, paths, tags};
 
@@ -26,9 +27,16 @@ impl Operation for ReplicateKey {
 
     const FACTS: Facts = Facts::management(OperationName::ReplicateKey);
 
-    fn check(_: &Service, caller: &Caller, input: &Self::Input) -> Result<()> {
+    fn check(service: &Service, caller: &Caller, input: &Self::Input) -> Result<()> {
         tags::check(input.tags.as_deref().unwrap_or_default())?;
-        input.policy.iter().try_for_each(|policy| key_policy::check(policy, caller))
+        input.policy.iter().try_for_each(|policy| key_policy::check(service, policy, caller))
+    }
+
+    /// The replica's Region sees it as CreateKey, twice [aws].
+    fn charges(input: &Self::Input) -> Vec<Charge> {
+        let region = input.replica_region.parse().ok();
+        let group = Group::Operation(OperationName::CreateKey);
+        region.map(|region| Charge { group, count: 2, region: Some(region) }).into_iter().collect()
     }
 
     async fn resolve(
@@ -58,6 +66,7 @@ impl Writes for ReplicateKey {
         if all.regions()?.contains(&region) {
             return Err(Error::replica_exists(&arn));
         }
+        let place = service.place_for_key(account, &region, id).await?;
         all.replicas.push(region.to_string());
         all.replicas.sort_unstable();
         let mut replica = KeyRecord {
@@ -100,6 +109,7 @@ impl Writes for ReplicateKey {
 
         let changed = KeyRecord { multi_region: Some(all), ..primary.clone() };
         service.replace_related_but(&mut draft, key, &changed, &region).await?;
+        draft.holding(place);
         Ok(draft.answering(answer(&replica, &text, input)?))
     }
 }

@@ -27,7 +27,12 @@ impl Operation for RevokeGrant {
         service.key(caller, &input.key_id, &Self::FACTS).await.map(Key)
     }
 
-    async fn verify(service: &Service, key: &Usable<Key>, input: &Self::Input) -> Result<()> {
+    async fn verify(
+        service: &Service,
+        _: &Caller,
+        key: &Usable<Key>,
+        input: &Self::Input,
+    ) -> Result<()> {
         service.grant(place(key, input)).await?.map(drop).ok_or_else(|| missing(input))
     }
 }

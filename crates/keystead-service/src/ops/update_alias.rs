@@ -82,7 +82,7 @@ impl Writes for UpdateAlias {
         if present.record.id != target.record.id {
             let (mut old, mut new) = (present.record.clone(), target.record.clone());
             old.aliases = old.aliases.saturating_sub(1);
-            new.aliases = aliases::one_more(new.aliases, &target.arn)?;
+            new.aliases = service.settings.quotas.one_more_alias(new.aliases, &target.arn)?;
             draft.delete(paths::key_alias(account, region, old.id, name));
             draft.put_raw(paths::key_alias(account, region, new.id, name), Vec::new());
             draft.replace(service, present, &old)?.replace(service, target, &new)?;

@@ -13,6 +13,7 @@ use crate::proofs::Usable;
 use crate::records::MultiRegion;
 use crate::service::Service;
 use crate::state::{self, State};
+use crate::throttling::{Charge, Group};
 use crate::write::{Change, Draft};
 
 pub(super) struct UpdatePrimaryRegion;
@@ -23,6 +24,13 @@ impl Operation for UpdatePrimaryRegion {
     type Target = Succeeded;
 
     const FACTS: Facts = Facts::management(OperationName::UpdatePrimaryRegion);
+
+    /// The new primary key's Region counts it, too [aws].
+    fn charges(input: &Self::Input) -> Vec<Charge> {
+        let region = input.primary_region.parse().ok();
+        let group = Group::Operation(OperationName::UpdatePrimaryRegion);
+        region.map(|region| Charge { group, count: 1, region: Some(region) }).into_iter().collect()
+    }
 
     async fn resolve(service: &Service, caller: &Caller, input: &Self::Input) -> Result<Succeeded> {
         let primary = service.key(caller, &input.key_id, &Self::FACTS).await?;
