@@ -125,6 +125,8 @@ impl Service {
         let quota = usize::try_from(self.settings.quotas.keys).map_err(Error::internal)?;
         let counts = self.keys.counts();
         let place = counts.place(account, region);
+        // A feed that has missed changes says so now and not when the keys have just been counted.
+        self.keys.refresh();
         loop {
             counts.count(&place, self.store.as_ref(), account, region).await?;
             // What was deleted before this request began makes room for it.

@@ -10,6 +10,7 @@ mod damage;
 mod deletion;
 mod grants;
 mod key_states;
+mod limits;
 mod managed_keys;
 mod members;
 mod milestone;
