@@ -218,13 +218,14 @@ async fn aliases_policies_and_key_stores() {
     clock.advance(31 * 86_400_000);
     assert_eq!(service.sweep().await.unwrap(), 1);
     let left = ask(&service, "ListAliases", "{}").await.unwrap();
-    assert_eq!(left["Aliases"], json!([]));
+    let left = left["Aliases"].as_array().unwrap();
+    assert!(left.iter().all(|alias| alias.get("TargetKeyId").is_none()), "{left:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rate_is_kept_in_aws_words_and_comes_back_with_time() {
     let mut server = TestServer::start_with(|config| {
-        config.rates = rates(&[("ListKeys", 2.0), ("GetParametersForImport", 0.25)]).rates;
+        config.rates = rates(&[("GetParametersForImport", 0.25)]).rates;
     })
     .await
     .unwrap();
