@@ -146,6 +146,7 @@ fn decided(case: &Map<String, Value>) -> Decision {
         None => resource_policy.as_ref().map(|_| ACCOUNT),
     };
     let documents = Documents {
+        resource_facts: None,
         resource_policy: resource_policy.as_ref(),
         resource_account: owner,
         identity: &identity,

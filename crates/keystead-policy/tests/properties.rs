@@ -189,6 +189,7 @@ fn decision(
     guardrails: &[&[&Policy]],
 ) -> Decision {
     let documents = Documents {
+        resource_facts: None,
         resource_policy: Some(key),
         resource_account: Some("111122223333"),
         identity,
