@@ -65,10 +65,12 @@ class Server:
             )  # fmt: skip
         deadline = time.monotonic() + START_SECONDS
         while True:
+            # Asked before the output is read: what an ended program printed is all there.
+            ended = self.process.poll() is not None
             output = self.log.read_bytes()[offset:].decode(errors="replace")
             if ready := interface.READY.search(output):
                 break
-            if self.process.poll() is not None:
+            if ended:
                 status, self.process = self.process.returncode, None
                 raise StartError(f"ended with {status} before it was ready:\n{output}")
             if time.monotonic() > deadline:
