@@ -59,6 +59,11 @@ impl Directory {
         self.access_keys.get(id)
     }
 
+    /// All access keys, active or not, in no particular order.
+    pub fn access_keys(&self) -> impl Iterator<Item = &AccessKey> {
+        self.access_keys.values()
+    }
+
     /// An account.
     #[must_use]
     pub fn account(&self, id: AccountId) -> Option<&Account> {
@@ -240,6 +245,14 @@ pub struct NamedPolicy {
     pub name: String,
     /// The document.
     pub policy: Policy,
+}
+
+impl NamedPolicy {
+    /// A document that is in no file, such as a session policy.
+    #[must_use]
+    pub fn new(name: String, policy: Policy) -> Self {
+        Self { name, policy }
+    }
 }
 
 /// The guardrails of one level of the organization.

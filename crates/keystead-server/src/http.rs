@@ -10,6 +10,8 @@ use std::time::Instant;
 
 use futures_util::FutureExt;
 use http::header::{EXPECT, ORIGIN};
+use http::request::Parts;
+use http::uri::Authority;
 use http::{HeaderMap, Method, Request, Response};
 use hyper::body::{Body, Incoming};
 use keystead_service::{Answer, RawRequest, RequestId, Service};
@@ -111,7 +113,7 @@ impl<A: Answerer> Front<A> {
             Arc::clone(&self.answerer),
             Arc::clone(&self.metrics),
             self.alive.clone(),
-            parts.headers,
+            parts,
             body,
             peer,
             id,
@@ -162,7 +164,7 @@ impl Call {
         answerer: Arc<A>,
         metrics: Arc<Metrics>,
         alive: Alive,
-        headers: HeaderMap,
+        parts: Parts,
         body: RequestBody,
         peer: Peer,
         id: [u8; 16],
@@ -171,7 +173,11 @@ impl Call {
         let in_flight = metrics.one_in_flight();
         let begun = Instant::now();
         let raw = RawRequest {
-            headers: &headers,
+            method: &parts.method,
+            path: parts.uri.path(),
+            query: parts.uri.query(),
+            authority: parts.uri.authority().map(Authority::as_str),
+            headers: &parts.headers,
             body: body.as_ref(),
             source: peer.address,
             request_id: RequestId(id),

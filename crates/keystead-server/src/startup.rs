@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Context;
 use keystead_crypto::arena;
 use keystead_service::keyring::is_initialised;
-use keystead_service::{MovableClock, Service, ServiceSettings};
+use keystead_service::{Access, MovableClock, Service, ServiceSettings};
 use keystead_store::embedded::{Embedded, OpenOptions};
 use keystead_store::{Store, StoreError};
 use tokio::task::spawn_blocking;
@@ -48,7 +48,7 @@ pub(crate) async fn open(
         ..ServiceSettings::default()
     };
     let service =
-        Service::open(settings, Arc::clone(&store), root, clock).await.with_context(failed)?;
+        Service::open(settings, Access::Open, Arc::clone(&store), root, clock).await.with_context(failed)?;
     Ok((service, store))
 }
 

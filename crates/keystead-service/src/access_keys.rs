@@ -47,6 +47,32 @@ pub fn open_access_key(
     seal.open(account.as_str().as_bytes(), id, &sealed)
 }
 
+/// A sealed secret that no access key has. It is opened where a request names none that has one, so
+/// that such a refusal costs what any other does.
+pub(crate) struct Decoy {
+    id: String,
+    sealed: String,
+}
+
+impl Decoy {
+    /// Of no account: an access key's has 12 digits.
+    const ACCOUNT: &[u8] = b"nobody";
+
+    /// # Errors
+    /// [`CryptoError`] when the library or its random source fails.
+    pub(crate) fn new(seal: &AccessKeySeal) -> Result<Self, CryptoError> {
+        let id = random_access_key_id("AKIA")?;
+        let sealed = seal.seal(Self::ACCOUNT, &id, &random_secret_access_key()?)?;
+        Ok(Self { id, sealed: STANDARD.encode(sealed) })
+    }
+
+    /// The work of [`open_access_key`], for nothing.
+    pub(crate) fn open(&self, seal: &AccessKeySeal) {
+        let sealed = STANDARD.decode(&self.sealed).unwrap_or_default();
+        let _ = std::hint::black_box(seal.open(Self::ACCOUNT, &self.id, &sealed));
+    }
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "tests fail by panicking")]
 mod tests {

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use keystead_identity::NamedPolicy;
 use keystead_model::{
     GrantConstraints, GrantOperation, PutKeyPolicyRequest, alias_arn, key_arn, root_arn,
 };
@@ -272,11 +273,11 @@ struct Bundle<'a> {
 impl<'a> Bundle<'a> {
     fn of(caller: &'a Caller) -> Self {
         let principal = caller.principal();
-        let all = |policies: &'a [Arc<Policy>]| policies.iter().map(AsRef::as_ref).collect();
+        let all = |named: &'a [Arc<NamedPolicy>]| named.iter().map(|one| &one.policy).collect();
         let session = principal.session.as_ref().and_then(|session| session.policies.as_deref());
         Self {
             identity: all(&principal.policies),
-            boundary: principal.boundary.as_deref(),
+            boundary: principal.boundary.as_ref().map(|named| &named.policy),
             session: session.map(all),
             guardrails: principal.guardrails.iter().map(|set| all(set)).collect(),
         }

@@ -109,32 +109,10 @@ impl Error {
         Self::silent("SerializationException")
     }
 
-    /// No usable Authorization header. The text may repeat the header: for the caller, not the log.
-    pub(crate) fn unsigned(error: &keystead_sigv4::AuthorizationError<'_>) -> Self {
-        Self::client(error.type_name(), error.to_string())
-    }
-
-    pub(crate) fn scope_region(region: &str) -> Self {
-        Self::client(
-            "InvalidSignatureException",
-            format!("Credential should be scoped to a valid region, not '{region}'. "),
-        )
-    }
-
-    pub(crate) fn scope_service() -> Self {
-        Self::client(
-            "InvalidSignatureException",
-            "Credential should be scoped to correct service: 'kms'. ",
-        )
-    }
-
-    pub(crate) fn scope_terminator(found: &str) -> Self {
-        Self::client(
-            "InvalidSignatureException",
-            format!(
-                "Credential should be scoped with a valid terminator: 'aws4_request', not '{found}'."
-            ),
-        )
+    /// A request that is not signed as it must be. The text may repeat its headers: for the caller,
+    /// not the log.
+    pub(crate) fn unauthenticated(error: &keystead_sigv4::SignatureError<'_>) -> Self {
+        Self::client(error.kms_code(), error.text())
     }
 
     // ---- parameters ----

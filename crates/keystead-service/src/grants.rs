@@ -14,6 +14,7 @@ use keystead_store::{KeyRange, Revision};
 
 use crate::caller::Caller;
 use crate::error::{Error, Result};
+use crate::key_policy::is_absent;
 use crate::paths;
 use crate::records::{self, GrantRecord, KeyRecord};
 use crate::service::Service;
@@ -93,6 +94,20 @@ pub(crate) fn check_principal(arn: &str, caller: &Caller) -> Result<()> {
     match AwsPrincipal::parse(arn) {
         AwsPrincipal::Arn { .. } | AwsPrincipal::Account { .. } if ours => Ok(()),
         _ => Err(Error::invalid_principal()),
+    }
+}
+
+/// Checks a principal that a new grant is to name, and that it exists as far as that is known.
+///
+/// # Errors
+/// InvalidArnException.
+pub(crate) fn check_new_principal(service: &Service, arn: &str, caller: &Caller) -> Result<()> {
+    check_principal(arn, caller)?;
+    match service.gate.directory() {
+        Some(directory) if is_absent(&directory, &AwsPrincipal::parse(arn)) => {
+            Err(Error::invalid_principal())
+        }
+        _ => Ok(()),
     }
 }
 

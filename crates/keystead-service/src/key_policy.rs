@@ -1,6 +1,7 @@
 //! Key policies: the checks of CreateKey and PutKeyPolicy (behaviour.md 9.2).
 
-use keystead_policy::{KeyPolicyError, Policy, default_key_policy};
+use keystead_identity::{Directory, Existence};
+use keystead_policy::{AwsPrincipal, KeyPolicyError, Policy, default_key_policy};
 
 use crate::authorization::could_put_policy;
 use crate::caller::Caller;
@@ -16,7 +17,8 @@ pub(crate) fn default(caller: &Caller) -> String {
     default_key_policy(caller.region().partition().as_str(), caller.account().as_str())
 }
 
-/// Checks a policy by itself, and that its principals can exist in the caller's partition.
+/// Checks a policy by itself, and that its principals exist as far as that is known: they are of the
+/// caller's partition, and in an account of the identity file they are there.
 ///
 /// # Errors
 /// LimitExceededException, MalformedPolicyDocumentException, InvalidArnException.
@@ -30,12 +32,35 @@ pub(crate) fn check(service: &Service, text: &str, caller: &Caller) -> Result<()
     // Identities do not cross partitions: such a principal is one that does not exist.
     let here = caller.region().partition().as_str();
     let elsewhere = |partition: &str| partition != here;
-    if policy.principals().any(|principal| principal.partition().is_some_and(elsewhere)) {
+    let directory = service.gate.directory();
+    let absent = |principal: &AwsPrincipal| {
+        principal.partition().is_some_and(elsewhere)
+            || directory.as_deref().is_some_and(|directory| is_absent(directory, principal))
+    };
+    if policy.principals().any(absent) {
         return Err(Error::malformed_policy(
             "Policy contains a statement with one or more invalid principals.",
         ));
     }
     Ok(())
+}
+
+/// Whether identities say that a principal is not there. Of accounts that they do not have they say
+/// nothing.
+pub(crate) fn is_absent(directory: &Directory, principal: &AwsPrincipal) -> bool {
+    let existence = match principal {
+        AwsPrincipal::Everyone => return false,
+        AwsPrincipal::Account { account, partition } => match partition {
+            Some(partition) => {
+                directory.principal_exists(&format!("arn:{partition}:iam::{account}:root"))
+            }
+            None => directory.principal_exists(account),
+        },
+        AwsPrincipal::Arn { arn, .. } => directory.principal_exists(arn),
+        AwsPrincipal::UniqueId(id) => directory.principal_exists(id),
+        AwsPrincipal::Impossible(_) | AwsPrincipal::Malformed(_) => Existence::Missing,
+    };
+    existence == Existence::Missing
 }
 
 /// The lockout safety check: the caller must be able to replace the policy of the key later.

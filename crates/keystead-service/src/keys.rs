@@ -364,7 +364,7 @@ mod tests {
 
     use crate::records::MaterialEntry;
     use crate::write::Draft;
-    use crate::{MovableClock, Root, Service, ServiceSettings};
+    use crate::{Access, MovableClock, Root, Service, ServiceSettings};
 
     /// A key with two materials, both in memory, of which only weak handles are kept.
     async fn used_key(service: &Service) -> (KeyRecord, Vec<Weak<SymmetricMaterial>>) {
@@ -414,7 +414,7 @@ mod tests {
     async fn service() -> Arc<Service> {
         let (store, clock) = (Arc::new(Memory::new()), Arc::new(MovableClock::default()));
         let root = Root::Key(RootKey::generate().unwrap());
-        Service::open(ServiceSettings::default(), store, root, clock).await.unwrap()
+        Service::open(ServiceSettings::default(), Access::Open, store, root, clock).await.unwrap()
     }
 
     #[tokio::test]

@@ -1,13 +1,14 @@
 //! The operations of the AWS KMS API over keys, a store and a clock.
 //!
 //! This room alone combines the others: wire types from `keystead-model`, cryptography from
-//! `keystead-crypto`, records in a `keystead-store`, policies from `keystead-policy`, callers from
-//! `keystead-sigv4`. It knows nothing of HTTP statuses, TLS, files or the environment, and takes
+//! `keystead-crypto`, records in a `keystead-store`, policies from `keystead-policy`, signed requests
+//! from `keystead-sigv4`, those who sign them from `keystead-identity`. It knows nothing of HTTP statuses, TLS, files or the environment, and takes
 //! all time from an injected [`Clock`].
 //!
 //! Where to read: `road.rs` shows the path of every request on one screen, `ops/mod.rs` lists the
 //! operations, `ops/generate_data_key_pair.rs` is the one the service is built around.
 
+mod access;
 mod access_keys;
 mod aliases;
 mod asymmetric;
@@ -36,6 +37,7 @@ mod road;
 mod rotation;
 mod seal;
 mod service;
+mod sessions;
 mod specs;
 mod sweep;
 mod tags;
@@ -48,6 +50,7 @@ pub mod paths;
 pub mod records;
 pub mod state;
 
+pub use access::Access;
 pub use access_keys::{IssuedAccessKey, issue_access_key, open_access_key};
 pub use clock::{Clock, MovableClock, SystemClock};
 pub use error::{Error, Fault};

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use keystead_model::{AccountId, Partition, Region, root_arn};
-use keystead_policy::{Policy, PrincipalKind, RequestPrincipal};
+use keystead_identity::{Account, NamedPolicy, Role, User};
+use keystead_model::{AccountId, Partition, root_arn};
+use keystead_policy::{PrincipalKind, RequestPrincipal};
 
 /// A principal with everything a decision needs to know of it.
 #[derive(Debug)]
@@ -24,22 +25,24 @@ pub(crate) struct Principal {
     /// `aws:PrincipalTag/…`: of a session, its own tags before those of the role.
     pub(crate) tags: Vec<(String, String)>,
     /// The identity policies, attached and inline, and those of groups.
-    pub(crate) policies: Vec<Arc<Policy>>,
+    pub(crate) policies: Vec<Arc<NamedPolicy>>,
     /// The permissions boundary.
-    pub(crate) boundary: Option<Arc<Policy>>,
+    pub(crate) boundary: Option<Arc<NamedPolicy>>,
     /// The policies a session was narrowed by.
     pub(crate) session: Option<Session>,
     /// Policies of the account that every request has to pass, set by set.
-    pub(crate) guardrails: Vec<Vec<Arc<Policy>>>,
-    /// The organization the account belongs to.
+    pub(crate) guardrails: Vec<Vec<Arc<NamedPolicy>>>,
+    /// `aws:PrincipalOrgID`: the organization the account belongs to.
     pub(crate) organization: Option<String>,
+    /// `aws:PrincipalOrgPaths`: where in it.
+    pub(crate) organization_path: Option<String>,
 }
 
 /// What holds of temporary credentials alone.
 #[derive(Debug, Default)]
 pub(crate) struct Session {
     /// Session policies; `None`: the session was not narrowed.
-    pub(crate) policies: Option<Vec<Arc<Policy>>>,
+    pub(crate) policies: Option<Vec<Arc<NamedPolicy>>>,
     /// When the credentials were issued, milliseconds since the epoch.
     pub(crate) issued: i64,
     /// `aws:SourceIdentity`.
@@ -49,13 +52,13 @@ pub(crate) struct Session {
 }
 
 impl Principal {
-    /// The root of an account, of which nothing else is known.
-    pub(crate) fn root(region: &Region, account: AccountId) -> Self {
+    /// The root of an account of which nothing else is known.
+    pub(crate) fn root(partition: Partition, account: AccountId) -> Self {
         Self {
             kind: PrincipalKind::Root,
             account,
-            partition: region.partition(),
-            arn: root_arn(region.partition(), account),
+            partition,
+            arn: root_arn(partition, account),
             session_arn: None,
             unique_id: None,
             user_id: account.to_string(),
@@ -66,6 +69,63 @@ impl Principal {
             session: None,
             guardrails: Vec::new(),
             organization: None,
+            organization_path: None,
+        }
+    }
+
+    /// The root of an account.
+    pub(crate) fn of_root(account: &Account) -> Self {
+        let guardrails = account.guardrails.iter().map(|level| level.policies.clone());
+        Self {
+            guardrails: guardrails.collect(),
+            organization: account.organization_id.clone(),
+            organization_path: account.organization_path.clone(),
+            ..Self::root(account.partition, account.id)
+        }
+    }
+
+    /// A user by its own credentials.
+    pub(crate) fn of_user(account: &Account, user: &User) -> Self {
+        Self {
+            kind: PrincipalKind::User,
+            arn: user.arn.clone(),
+            unique_id: Some(user.id.clone()),
+            user_id: user.id.clone(),
+            user_name: Some(user.name.clone()),
+            tags: user.tags.clone(),
+            policies: user.policies.clone(),
+            boundary: user.boundary.clone(),
+            ..Self::of_root(account)
+        }
+    }
+
+    /// A session of a role. A tag of the session hides that of the role whose key differs in case
+    /// at most.
+    #[expect(dead_code, reason = "nothing issues sessions yet")]
+    pub(crate) fn of_role_session(
+        account: &Account,
+        role: &Role,
+        name: &str,
+        tags: Vec<(String, String)>,
+        session: Session,
+    ) -> Self {
+        let hidden = |key: &str| tags.iter().any(|(own, _)| own.eq_ignore_ascii_case(key));
+        let of_role: Vec<_> = role.tags.iter().filter(|(key, _)| !hidden(key)).cloned().collect();
+        let partition = account.partition.as_str();
+        Self {
+            kind: PrincipalKind::RoleSession,
+            arn: role.arn.clone(),
+            session_arn: Some(format!(
+                "arn:{partition}:sts::{}:assumed-role/{}/{name}",
+                account.id, role.name
+            )),
+            unique_id: Some(role.id.clone()),
+            user_id: format!("{}:{name}", role.id),
+            tags: tags.into_iter().chain(of_role).collect(),
+            policies: role.policies.clone(),
+            boundary: role.boundary.clone(),
+            session: Some(session),
+            ..Self::of_root(account)
         }
     }
 
@@ -81,7 +141,7 @@ impl Principal {
 
     /// Whether a policy of its asks for the aliases of keys.
     pub(crate) fn asks_for_aliases(&self) -> bool {
-        let asks = |policy: &Arc<Policy>| policy.mentions("kms:ResourceAliases");
+        let asks = |policy: &Arc<NamedPolicy>| policy.policy.mentions("kms:ResourceAliases");
         self.policies.iter().chain(&self.boundary).any(asks)
             || self.guardrails.iter().flatten().any(asks)
             || self.session.iter().flat_map(|session| session.policies.iter().flatten()).any(asks)

@@ -37,9 +37,9 @@ pub(crate) async fn answer(service: &Service, raw: RawRequest<'_>) -> Answer {
     let Some(operation) = target.and_then(OperationName::from_target) else {
         return Answer { operation: "unknown", result: Err(Error::unknown_operation()) };
     };
-    let result = match Caller::authenticate(&raw) {
+    let result = match Caller::authenticate(service, &raw, "kms") {
         Ok(caller) => (ops::row(operation).run)(service, caller, raw.request_id, raw.body).await,
-        Err(error) => Err(error),
+        Err(error) => Err(Error::unauthenticated(&error)),
     };
     Answer { operation: operation.as_str(), result }
 }

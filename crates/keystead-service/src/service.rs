@@ -4,11 +4,12 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use http::HeaderMap;
-use keystead_model::OperationName;
+use http::{HeaderMap, Method};
+use keystead_model::{OperationName, Region};
 use keystead_store::Store;
 use zeroize::Zeroizing;
 
+use crate::access::{Access, Gate};
 use crate::authorization::index_grantees;
 use crate::clock::Clock;
 use crate::error::Error;
@@ -39,9 +40,17 @@ impl fmt::Display for RequestId {
 /// A request as it was received; nothing of it has been believed yet.
 #[derive(Clone, Copy)]
 pub struct RawRequest<'a> {
+    /// The method.
+    pub method: &'a Method,
+    /// The path as on the request line: encoded, not normalized.
+    pub path: &'a str,
+    /// What follows `?` on the request line, as sent.
+    pub query: Option<&'a str>,
+    /// `:authority` of HTTP/2.
+    pub authority: Option<&'a str>,
     /// All headers.
     pub headers: &'a HeaderMap,
-    /// The body, at most as long as the front allows.
+    /// The body, exactly as received, at most as long as the front allows.
     pub body: &'a [u8],
     /// Where it came from.
     pub source: IpAddr,
@@ -68,6 +77,8 @@ pub struct Answer {
 pub struct ServiceSettings {
     /// Whether KeySpec and KeyPairSpec SM2 are open outside the aws-cn Regions.
     pub sm2_everywhere: bool,
+    /// The Regions that are served; `None`: every one.
+    pub regions: Option<Vec<Region>>,
     /// How many keys are kept in memory at most.
     pub cached_keys: usize,
     /// How many keys and data key pairs of slow specs are generated at once.
@@ -98,6 +109,7 @@ impl Default for ServiceSettings {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
             sm2_everywhere: false,
+            regions: None,
             cached_keys: 16_384,
             pair_threads: cores.saturating_sub(1).max(1),
             pair_queue: 256,
@@ -118,6 +130,7 @@ pub struct Service {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) keyring: Keyring,
+    pub(crate) gate: Gate,
     pub(crate) keys: Keys,
     pub(crate) usage: Usage,
     /// Generates keys and pairs.
@@ -143,12 +156,14 @@ impl Service {
     /// [`OpenError`]; of what it writes, each part is written in full or not at all.
     pub async fn open(
         settings: ServiceSettings,
+        access: Access,
         store: Arc<dyn Store>,
         root: Root,
         clock: Arc<dyn Clock>,
     ) -> Result<Arc<Self>, OpenError> {
         let now = clock.now();
         let keyring = Keyring::open(store.as_ref(), root, now).await?;
+        let gate = Gate::new(access, &keyring)?;
         index_grantees(store.as_ref(), &keyring).await?;
         let since = tracked_since(store.as_ref(), &keyring, now).await?;
         let usage = Usage::new(since, settings.noted_uses);
@@ -160,6 +175,7 @@ impl Service {
             store,
             clock,
             keyring,
+            gate,
             keys,
             usage,
             generation,

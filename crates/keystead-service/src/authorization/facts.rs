@@ -189,6 +189,10 @@ impl RequestFacts<'_> {
                 PrincipalKind::Service | PrincipalKind::WebIdentity => "Anonymous",
             }),
             "aws:principalorgid" => given(principal.organization.as_deref()),
+            "aws:principalorgpaths" => match principal.organization_path.as_deref() {
+                Some(path) => Fact::Many(vec![Cow::Borrowed(path)]),
+                None => Fact::Absent,
+            },
             "aws:principalisawsservice" | "aws:viaawsservice" => boolean(false),
             "aws:userid" => one(&principal.user_id),
             "aws:username" => given(principal.user_name.as_deref()),

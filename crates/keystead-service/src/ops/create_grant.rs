@@ -24,9 +24,9 @@ impl Operation for CreateGrant {
 
     const FACTS: Facts = Facts::management(OperationName::CreateGrant).across_accounts();
 
-    fn check(_: &Service, caller: &Caller, input: &Self::Input) -> Result<()> {
-        grants::check_principal(&input.grantee_principal, caller)?;
-        input.retiring_principal.iter().try_for_each(|arn| grants::check_principal(arn, caller))
+    fn check(service: &Service, caller: &Caller, input: &Self::Input) -> Result<()> {
+        let named = std::iter::once(&input.grantee_principal).chain(&input.retiring_principal);
+        named.into_iter().try_for_each(|arn| grants::check_new_principal(service, arn, caller))
     }
 
     async fn resolve(service: &Service, caller: &Caller, input: &Self::Input) -> Result<Key> {

@@ -59,7 +59,7 @@ impl Writes for ReplicateKey {
         input: &Self::Input,
     ) -> Result<Change<Self::Output>> {
         let (key, primary) = (&keys.primary, &keys.primary.record);
-        let region = target(&input.replica_region, caller)?;
+        let region = target(service, &input.replica_region, caller)?;
         let (account, id) = (primary.account, primary.id);
         let arn = key_arn(&region, account, id);
         let mut all = primary.multi_region.clone().ok_or_else(|| Error::not_primary(&key.arn))?;
@@ -131,10 +131,13 @@ fn answer(
     })
 }
 
-/// The Region of the replica: another one of the same partition.
-pub(super) fn target(given: &str, caller: &Caller) -> Result<Region> {
-    let region: Region =
-        given.parse().map_err(|_| Error::validation(format!("Invalid Region {given}")))?;
+/// The Region of the replica: one that is served, of the same partition.
+pub(super) fn target(service: &Service, given: &str, caller: &Caller) -> Result<Region> {
+    let unknown = || Error::validation(format!("Invalid Region {given}"));
+    let region: Region = given.parse().map_err(|_| unknown())?;
+    if !service.serves(given) {
+        return Err(unknown());
+    }
     if region.partition() != caller.region().partition() {
         return Err(Error::unsupported(format!(
             "Region {region} is not in the partition of Region {}.",

@@ -49,7 +49,7 @@ impl Writes for UpdatePrimaryRegion {
         keys: Usable<Succeeded>,
         input: &Self::Input,
     ) -> Result<Change<Empty>> {
-        let region = target(&input.primary_region, caller)?;
+        let region = target(service, &input.primary_region, caller)?;
         let key = &keys.primary;
         let mut old = key.record.clone();
         let arn = key_arn(&region, old.account, old.id);

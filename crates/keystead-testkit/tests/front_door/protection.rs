@@ -7,7 +7,9 @@ use std::sync::{Arc, Mutex};
 
 use keystead_crypto::{RootKey, Secret, wrapped_epoch};
 use keystead_service::keyring::{Keyring, rewrap_root, rotate_domain_key};
-use keystead_service::{Clock, MovableClock, NewRoot, OpenError, Root, Service, ServiceSettings};
+use keystead_service::{
+    Access, Clock, MovableClock, NewRoot, OpenError, Root, Service, ServiceSettings,
+};
 use keystead_store::embedded::{Embedded, OpenOptions};
 use keystead_store::{
     Future, Guard, Health, KeyRange, Revision, Statistics, Store, StoreError, Versioned, Watch,
@@ -81,7 +83,7 @@ impl Place {
         let settings = ServiceSettings::default();
         let dynamic: Arc<dyn Clock> = clock.clone();
         let root = Root::Key(self.root());
-        let service = Service::open(settings, failing, root, dynamic).await.unwrap();
+        let service = Service::open(settings, Access::Open, failing, root, dynamic).await.unwrap();
         let listed = ask(&service, "ListKeys", "{}").await.unwrap();
         for key in listed["Keys"].as_array().unwrap().iter().take(keys) {
             let request = json!({"KeyId": key["KeyId"], "PendingWindowInDays": 7}).to_string();

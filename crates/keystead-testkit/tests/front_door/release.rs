@@ -15,7 +15,7 @@ use aws_sdk_kms::Client;
 use aws_sdk_kms::primitives::Blob;
 use aws_sdk_kms::types::{DataKeyPairSpec, OriginType, Tag};
 use keystead_crypto::RootKey;
-use keystead_service::{MovableClock, Root, Service, ServiceSettings};
+use keystead_service::{Access, MovableClock, Root, Service, ServiceSettings};
 use keystead_store::Store;
 use keystead_store::embedded::{Embedded, OpenOptions, backup, restore};
 use keystead_testkit::TestServer;
@@ -94,7 +94,8 @@ async fn opens(fixture: &Path) {
     // The moment of the backup: later, what was pending deletion is gone.
     clock.set(expected.moment);
     let root = Root::Key(RootKey::load_file(&root_file).unwrap());
-    let service = Service::open(ServiceSettings::default(), store, root, clock.clone());
+    let service =
+        Service::open(ServiceSettings::default(), Access::Open, store, root, clock.clone());
     let service = service.await.unwrap();
 
     for key in &expected.keys {

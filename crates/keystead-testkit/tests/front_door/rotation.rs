@@ -9,7 +9,7 @@ use aws_sdk_kms::operation::get_key_rotation_status::GetKeyRotationStatusOutput 
 use aws_sdk_kms::primitives::{Blob, DateTime};
 use keystead_crypto::{RootKey, wrapped_epoch};
 use keystead_service::keyring::rotate_domain_key;
-use keystead_service::{Clock, MovableClock, Root, Service, ServiceSettings};
+use keystead_service::{Access, Clock, MovableClock, Root, Service, ServiceSettings};
 use keystead_store::embedded::{Embedded, OpenOptions};
 use keystead_store::memory::Memory;
 use keystead_store::{KeyRange, Store};
@@ -187,8 +187,13 @@ async fn a_deletion_at_the_moment_of_a_rotation() {
     let store: Arc<dyn Store> = Arc::new(Memory::default());
     let clock = Arc::new(Standing::default());
     let root = Root::Key(RootKey::generate().unwrap());
-    let service =
-        Service::open(ServiceSettings::default(), Arc::clone(&store), root, clock.clone());
+    let service = Service::open(
+        ServiceSettings::default(),
+        Access::Open,
+        Arc::clone(&store),
+        root,
+        clock.clone(),
+    );
     let service = service.await.unwrap();
     for cancelled in [true, false] {
         let begin = clock.now();
@@ -303,7 +308,7 @@ async fn a_rotation_on_demand_that_takes_its_time() {
     let clock = Arc::new(MovableClock::default());
     let root = Root::Key(RootKey::generate().unwrap());
     let settings = ServiceSettings { rotation_delay: 3_600_000, ..ServiceSettings::default() };
-    let service = Service::open(settings, store, root, clock.clone()).await.unwrap();
+    let service = Service::open(settings, Access::Open, store, root, clock.clone()).await.unwrap();
     let key = ask(&service, "CreateKey", "{}").await.unwrap();
     let material = key["KeyMetadata"]["CurrentKeyMaterialId"].clone();
     let by_id = json!({"KeyId": text(&key["KeyMetadata"], "KeyId")}).to_string();

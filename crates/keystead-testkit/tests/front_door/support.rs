@@ -7,8 +7,10 @@ use aws_sdk_kms::Client;
 use aws_sdk_kms::types::KeyMetadata;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use http::HeaderMap;
-use keystead_service::{MovableClock, RawRequest, RequestId, Root, Service, ServiceSettings};
+use http::{HeaderMap, Method};
+use keystead_service::{
+    Access, MovableClock, RawRequest, RequestId, Root, Service, ServiceSettings,
+};
 use keystead_store::Store;
 use keystead_testkit::Outcome;
 use serde_json::Value;
@@ -32,7 +34,9 @@ pub(crate) async fn new_key(kms: &Client) -> KeyMetadata {
 /// A service without a server, where a test needs the store below or thousands of requests.
 pub(crate) async fn open(store: &Arc<dyn Store>, root: Root) -> Arc<Service> {
     let clock = Arc::new(MovableClock::default());
-    Service::open(ServiceSettings::default(), Arc::clone(store), root, clock).await.unwrap()
+    Service::open(ServiceSettings::default(), Access::Open, Arc::clone(store), root, clock)
+        .await
+        .unwrap()
 }
 
 /// Asks a service without a server.
@@ -54,6 +58,10 @@ pub(crate) async fn ask(
     );
     headers.insert("authorization", authorization.parse().unwrap());
     let raw = RawRequest {
+        method: &Method::POST,
+        path: "/",
+        query: None,
+        authority: None,
         headers: &headers,
         body: body.as_bytes(),
         source: Ipv4Addr::LOCALHOST.into(),

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use http::HeaderMap;
+use http::{HeaderMap, Method};
 use keystead_crypto::RootKey;
 use keystead_service::{
-    Clock, MovableClock, RawRequest, RequestId, Root, Service, ServiceSettings,
+    Access, Clock, MovableClock, RawRequest, RequestId, Root, Service, ServiceSettings,
 };
 use keystead_store::memory::Memory;
 use keystead_store::{
@@ -58,7 +58,8 @@ impl Bench {
 
     async fn node_at(&self, settings: ServiceSettings, clock: Arc<MovableClock>) -> Node {
         let store: Arc<dyn Store> = self.store.clone();
-        let service = Service::open(settings, store, self.root(), clock.clone()).await.unwrap();
+        let service =
+            Service::open(settings, Access::Open, store, self.root(), clock.clone()).await.unwrap();
         Node { service, clock }
     }
 
@@ -87,6 +88,10 @@ impl Node {
         headers.insert("authorization", authorization.parse().unwrap());
         let body = body.to_string();
         let raw = RawRequest {
+            method: &Method::POST,
+            path: "/",
+            query: None,
+            authority: None,
             headers: &headers,
             body: body.as_bytes(),
             source: Ipv4Addr::LOCALHOST.into(),
@@ -335,7 +340,11 @@ async fn tracking_begins_once() {
     bench.store.commit(vec![], vec![Write::Put(path, b"\x01damaged".to_vec())]).await.unwrap();
     let store: Arc<dyn Store> = bench.store.clone();
     let clock = Arc::new(MovableClock::default());
-    assert!(Service::open(ServiceSettings::default(), store, bench.root(), clock).await.is_err());
+    assert!(
+        Service::open(ServiceSettings::default(), Access::Open, store, bench.root(), clock)
+            .await
+            .is_err()
+    );
 }
 
 /// A store whose disk can be full.
