@@ -127,9 +127,9 @@ fn verified<'a>(
     let holder = match examined.token() {
         Some(token) if temporary => {
             let found = service.session_principal(&snapshot.directory, &region, id, token);
-            let found = found.map_err(|error| {
+            let found = found.inspect_err(|_| {
+                // The same work; the token's own error.
                 let _ = refused();
-                error
             })?;
             if found.principal.partition != region.partition() {
                 return Err(refused());
