@@ -47,8 +47,9 @@ pub(crate) async fn open(
         rates: config.rates.clone(),
         ..ServiceSettings::default()
     };
-    let service =
-        Service::open(settings, Access::Open, Arc::clone(&store), root, clock).await.with_context(failed)?;
+    let service = Service::open(settings, Access::Open, Arc::clone(&store), root, clock)
+        .await
+        .with_context(failed)?;
     Ok((service, store))
 }
 
