@@ -38,6 +38,8 @@ pub(crate) struct Admin {
     pub(crate) metrics: Arc<Metrics>,
     /// Why the server cannot do its work at present, if it cannot.
     pub(crate) unhealthy: Box<dyn Fn() -> Option<String> + Send + Sync>,
+    /// What does not keep the server from its work, and yet needs somebody's attention.
+    pub(crate) complaints: Box<dyn Fn() -> Vec<String> + Send + Sync>,
     /// Whether a shutdown has begun.
     pub(crate) stopping: watch::Receiver<bool>,
     /// Absent outside `dev`.
@@ -133,7 +135,10 @@ impl Admin {
             return plain(StatusCode::SERVICE_UNAVAILABLE, "shutting down\n");
         }
         match (self.unhealthy)() {
-            None => plain(StatusCode::OK, "ok\n"),
+            None => {
+                let lines = ["ok".to_owned()].into_iter().chain((self.complaints)());
+                plain(StatusCode::OK, lines.map(|line| line + "\n").collect::<String>())
+            }
             Some(reason) => plain(StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")),
         }
     }

@@ -7,13 +7,18 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use clap::Args;
+use keystead_model::Region;
 use keystead_service::{Quotas, Rates};
 use serde::Deserialize;
+
+pub use serve::ServeFlags;
 
 use crate::limits::Limits;
 use crate::logging::{Log, LogFormat, LogLevel};
 use crate::throttling::Throttling;
 use crate::tls::TlsFiles;
+
+mod serve;
 
 /// Where `dev` listens by default.
 const DEV_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 4599);
@@ -35,11 +40,22 @@ pub struct Config {
     /// A file, outside `data_dir`, whose content without a final line break is the passphrase that seals
     /// the root key in the store.
     pub root_passphrase_file: Option<PathBuf>,
-    /// The file of accounts, users and roles.
+    /// The file of accounts, users and roles, against which signatures are verified. Without it any
+    /// credentials are accepted.
     pub identities: Option<PathBuf>,
+    /// The Regions that are served; `None`: every one.
+    pub regions: Option<Vec<Region>>,
+    /// How long a new grant is known to its tokens alone, seconds.
+    pub grant_delay: u32,
+    /// Whether this is `keystead serve`: nothing is created, nobody is accepted unverified, the clock is
+    /// the machine's.
+    pub serve: bool,
+    /// Allows `serve` to serve plain HTTP on loopback, behind a proxy that ends TLS.
+    pub insecure_allow_plain_http: bool,
     /// TLS for the API; plain HTTP without.
     pub tls: Option<TlsFiles>,
-    /// Allows listening on other than loopback addresses although nobody is authenticated.
+    /// Allows listening on other than loopback addresses although nobody is authenticated, or by plain
+    /// HTTP.
     pub insecure_allow_remote: bool,
     /// Allows SM2 in every Region, not in those of China alone.
     pub sm2_everywhere: bool,
@@ -59,7 +75,7 @@ pub struct Config {
     pub rates: Rates,
 }
 
-/// The longest `settling_delay` and `rotation_delay`: a day, seconds.
+/// The longest `settling_delay`, `rotation_delay` and `grant_delay`: a day, seconds.
 const MOST_DELAY: u32 = 86_400;
 
 /// The settings of `keystead dev` as flags and environment variables.
@@ -83,6 +99,9 @@ pub struct Flags {
     /// File of a passphrase that seals the root key, in place of a root key file
     #[arg(long, env = "KEYSTEAD_ROOT_PASSPHRASE_FILE", value_name = "FILE")]
     root_passphrase_file: Option<PathBuf>,
+    /// File of accounts, users and roles: signatures are verified against it [default: any credentials]
+    #[arg(long, env = "KEYSTEAD_IDENTITIES", value_name = "FILE")]
+    identities: Option<PathBuf>,
     /// TLS certificate chain (PEM)
     #[arg(long, env = "KEYSTEAD_TLS_CERT", value_name = "FILE")]
     tls_cert: Option<PathBuf>,
@@ -103,6 +122,9 @@ pub struct Flags {
     /// How long a rotation on demand takes [default: 0]
     #[arg(long, env = "KEYSTEAD_ROTATION_DELAY", value_name = "SECONDS")]
     rotation_delay: Option<u32>,
+    /// How long a new grant is known to its tokens alone [default: 0]
+    #[arg(long, env = "KEYSTEAD_GRANT_DELAY", value_name = "SECONDS")]
+    grant_delay: Option<u32>,
     /// How much to log [default: info]
     #[arg(long, env = "KEYSTEAD_LOG_LEVEL", value_name = "LEVEL")]
     log_level: Option<LogLevel>,
@@ -169,6 +191,10 @@ impl Config {
             root_key_file: root_key_file.into(),
             root_passphrase_file: None,
             identities: None,
+            regions: None,
+            grant_delay: 0,
+            serve: false,
+            insecure_allow_plain_http: false,
             tls: None,
             insecure_allow_remote: false,
             sm2_everywhere: false,
@@ -185,24 +211,18 @@ impl Config {
     /// Resolves the settings of `keystead dev`.
     ///
     /// # Errors
-    /// [`ConfigError`]: the file, a missing half of a pair, a data directory without a name, or a setting
-    /// that `dev` has no use for.
+    /// [`ConfigError`]: the file, a missing half of a pair, or a data directory without a name.
     pub fn dev(flags: Flags) -> Result<Self, ConfigError> {
-        let config = Self::resolve(flags)?;
-        if config.identities.is_some() {
-            return refused(
-                "`identities` is no setting of `keystead dev`, which takes any credentials",
-            );
-        }
-        Ok(config)
+        Self::resolve(flags)
     }
 
     /// Resolves the settings, whatever command they are for.
     pub(crate) fn resolve(flags: Flags) -> Result<Self, ConfigError> {
-        let file = match &flags.config {
-            Some(path) => File::read(path)?,
-            None => File::default(),
-        };
+        let file = File::of(&flags)?;
+        Self::combine(flags, file)
+    }
+
+    fn combine(flags: Flags, file: File) -> Result<Self, ConfigError> {
         let data_dir = absolute(flags.data_dir.or(file.data_dir).unwrap_or_else(default_data_dir))?;
         let root_key_file = match flags.root_key_file.or(file.root_key_file) {
             Some(path) => absolute(path)?,
@@ -223,7 +243,11 @@ impl Config {
             data_dir,
             root_key_file,
             root_passphrase_file: flags.root_passphrase_file.or(file.root_passphrase_file),
-            identities: file.identities,
+            identities: flags.identities.or(file.identities),
+            regions: file.regions.map(|all| all.into_iter().map(|served| served.0).collect()),
+            grant_delay: flags.grant_delay.or(file.grant_delay).unwrap_or(0),
+            serve: false,
+            insecure_allow_plain_http: file.insecure_allow_plain_http.unwrap_or(false),
             tls,
             insecure_allow_remote: remote,
             sm2_everywhere: flags.sm2_everywhere.or(file.sm2_everywhere).unwrap_or(false),
@@ -243,9 +267,35 @@ impl Config {
     /// The rules that hold however the settings came about.
     ///
     /// # Errors
-    /// [`ConfigError::Refused`]: a remote address without permission, a limit, quota or delay the server
-    /// cannot work with.
+    /// [`ConfigError::Refused`]: a remote address without permission, what `serve` asks for, a limit, quota
+    /// or delay the server cannot work with.
     pub fn check(&self) -> Result<(), ConfigError> {
+        if self.serve {
+            self.check_serve()?;
+        } else {
+            self.check_dev()?;
+        }
+        if self.regions.as_ref().is_some_and(Vec::is_empty) {
+            return refused("`regions` names none: without it every Region is served");
+        }
+        if let Some((name, complaint)) = self.limits.fault() {
+            return refused(format!("limits.{name} {complaint}"));
+        }
+        if let Some((name, complaint)) = self.quotas.fault() {
+            return refused(format!("quotas.{name} {complaint}"));
+        }
+        let delays = [
+            ("settling-delay", self.settling_delay),
+            ("rotation-delay", self.rotation_delay),
+            ("grant-delay", self.grant_delay),
+        ];
+        match delays.into_iter().find(|(_, seconds)| *seconds > MOST_DELAY) {
+            Some((name, _)) => refused(format!("--{name} must be at most {MOST_DELAY} seconds")),
+            None => Ok(()),
+        }
+    }
+
+    fn check_dev(&self) -> Result<(), ConfigError> {
         for (setting, address) in [("listen", self.listen), ("admin-listen", self.admin_listen)] {
             if !self.insecure_allow_remote && !address.ip().to_canonical().is_loopback() {
                 return refused(format!(
@@ -254,18 +304,7 @@ impl Config {
                 ));
             }
         }
-        if let Some((name, complaint)) = self.limits.fault() {
-            return refused(format!("limits.{name} {complaint}"));
-        }
-        if let Some((name, complaint)) = self.quotas.fault() {
-            return refused(format!("quotas.{name} {complaint}"));
-        }
-        let delays =
-            [("settling-delay", self.settling_delay), ("rotation-delay", self.rotation_delay)];
-        match delays.into_iter().find(|(_, seconds)| *seconds > MOST_DELAY) {
-            Some((name, _)) => refused(format!("--{name} must be at most {MOST_DELAY} seconds")),
-            None => Ok(()),
-        }
+        Ok(())
     }
 }
 
@@ -342,19 +381,40 @@ struct File {
     root_key_file: Option<PathBuf>,
     root_passphrase_file: Option<PathBuf>,
     identities: Option<PathBuf>,
+    regions: Option<Vec<Served>>,
     tls_cert: Option<PathBuf>,
     tls_key: Option<PathBuf>,
     insecure_allow_remote: Option<bool>,
+    insecure_allow_plain_http: Option<bool>,
     sm2_everywhere: Option<bool>,
     settling_delay: Option<u32>,
     rotation_delay: Option<u32>,
+    grant_delay: Option<u32>,
     log: Log,
     limits: Limits,
     quotas: Quotas,
     throttling: Throttling,
 }
 
+/// A Region by name.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(try_from = "String")]
+struct Served(Region);
+
+impl TryFrom<String> for Served {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse().map(Self).map_err(|_| format!("`{text}` is not the name of a Region"))
+    }
+}
+
 impl File {
+    /// The file that the flags name; an empty one if they name none.
+    fn of(flags: &Flags) -> Result<Self, ConfigError> {
+        flags.config.as_ref().map_or_else(|| Ok(Self::default()), |path| Self::read(path))
+    }
+
     /// Reads a file; relative paths in it are meant from its own directory.
     fn read(path: &Path) -> Result<Self, ConfigError> {
         let text = fs::read_to_string(path)

@@ -23,7 +23,7 @@ mod admin;
 pub mod audit;
 mod body;
 mod config;
-mod dev;
+mod greeting;
 mod http;
 pub mod identity;
 pub mod init;
@@ -34,6 +34,7 @@ pub mod maintenance;
 mod metrics;
 mod open_files;
 mod pulse;
+mod reload;
 mod reply;
 mod root_key;
 mod startup;
@@ -44,7 +45,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::Context;
-use keystead_service::{MovableClock, Service};
+use keystead_service::{Clock, MovableClock, Service, SystemClock};
 use keystead_store::Store;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -52,9 +53,11 @@ use tokio::task::JoinHandle;
 
 use crate::admin::{Admin, DevClock};
 use crate::metrics::Metrics;
+use crate::reload::Reloads;
+use crate::tls::Certificate;
 
-pub use crate::config::{Config, ConfigError, Flags, default_data_dir};
-pub use crate::dev::greeting;
+pub use crate::config::{Config, ConfigError, Flags, ServeFlags, default_data_dir};
+pub use crate::greeting::greeting;
 pub use crate::http::Answerer;
 pub use crate::limits::Limits;
 pub use crate::logging::{Log, LogFormat, LogLevel, install as install_logging};
@@ -68,8 +71,11 @@ pub struct Running {
     pub admin_address: SocketAddr,
     /// The service itself.
     pub service: Arc<Service>,
-    /// The clock it runs by. Whoever moves it calls [`Service::sweep`] if that is to have effect at once.
-    pub clock: Arc<MovableClock>,
+    /// The clock it runs by, if it can be moved. Whoever moves it calls [`Service::sweep`] if that is to
+    /// have effect at once.
+    pub clock: Option<Arc<MovableClock>>,
+    reloads: Arc<Reloads>,
+    watcher: JoinHandle<()>,
     store: Arc<dyn Store>,
     api: HttpListener,
     admin_stop: watch::Sender<bool>,
@@ -84,16 +90,24 @@ pub struct Running {
 /// addresses from being opened. Nothing runs then.
 pub async fn start(config: Config) -> anyhow::Result<Running> {
     config.check()?;
-    let tls = config.tls.as_ref().map(tls::load).transpose()?;
+    let certificate = config.tls.as_ref().map(Certificate::open).transpose()?;
+    let tls = certificate.clone().map(tls::config).transpose()?;
+    let (access, identities) = startup::access(&config)?;
     // A taken port should be found before anything is created.
     let (listener, address) = bind(config.listen).await?;
     let (admin_listener, admin_address) = bind(config.admin_listen).await?;
 
     let connections = open_files::fit(config.limits.connections);
     let limits = Limits { connections, ..config.limits.clone() };
-    let clock = Arc::new(MovableClock::default());
-    let (service, store) = startup::open(&config, Arc::clone(&clock)).await?;
-    let metrics = Arc::new(Metrics::new(startup::samples(Arc::clone(&store))));
+    let movable = config.movable_clock.then(|| Arc::new(MovableClock::default()));
+    let clock: Arc<dyn Clock> = match &movable {
+        Some(clock) => Arc::<MovableClock>::clone(clock),
+        None => Arc::new(SystemClock),
+    };
+    let (service, store) = startup::open(&config, clock, access).await?;
+    let reloads = Arc::new(Reloads::new(Arc::clone(&service), identities, certificate));
+    let metrics =
+        Arc::new(Metrics::new(startup::samples(Arc::clone(&store), Arc::clone(&reloads))));
     let api = HttpListener::spawn(
         listener,
         address,
@@ -110,9 +124,13 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
             let store = Arc::clone(&store);
             Box::new(move || startup::unhealthy(store.as_ref()))
         },
+        complaints: {
+            let reloads = Arc::clone(&reloads);
+            Box::new(move || reloads.complaints())
+        },
         stopping: api.stop.subscribe(),
-        clock: config.movable_clock.then(|| DevClock {
-            clock: Arc::clone(&clock),
+        clock: movable.clone().map(|clock| DevClock {
+            clock,
             sweep: {
                 let service = Arc::clone(&service);
                 Box::new(move || {
@@ -124,16 +142,36 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
     };
     let admin = tokio::spawn(admin::serve(admin_listener, Arc::new(admin), stopped));
     let sweeper = tokio::spawn(startup::sweep_forever(Arc::clone(&service)));
+    let watcher = tokio::spawn(Arc::clone(&reloads).watch());
     tracing::info!(%address, %admin_address, tls = config.tls.is_some(), "serving");
-    Ok(Running { address, admin_address, service, clock, store, api, admin_stop, admin, sweeper })
+    Ok(Running {
+        address,
+        admin_address,
+        service,
+        clock: movable,
+        reloads,
+        watcher,
+        store,
+        api,
+        admin_stop,
+        admin,
+        sweeper,
+    })
 }
 
 impl Running {
+    /// Reads identities and certificate again, as is done every few seconds anyway. Requests and
+    /// connections in flight go on with what they began with; what has faults does not take effect.
+    pub async fn reload(&self) {
+        self.reloads.reload().await;
+    }
+
     /// Stops accepting, waits for the requests in flight, at most as long as
     /// [`Limits::shutdown_timeout_ms`] says, then closes store and admin listener. Returns whether all
     /// requests were finished.
     pub async fn shutdown(self) -> bool {
         let finished = self.api.shutdown().await;
+        self.watcher.abort();
         self.sweeper.abort();
         // Aborting is a request: wait until no sweep can be in the middle of a commit.
         let _ = self.sweeper.await;
@@ -168,7 +206,7 @@ impl HttpListener {
         tls: Option<&TlsFiles>,
         limits: Limits,
     ) -> anyhow::Result<Self> {
-        let tls = tls.map(tls::load).transpose()?;
+        let tls = tls.map(Certificate::open).transpose()?.map(tls::config).transpose()?;
         let (listener, address) = bind(address).await?;
         let metrics = Arc::new(Metrics::new(Arc::new(Vec::new)));
         Ok(Self::spawn(listener, address, tls, answerer, limits, metrics))

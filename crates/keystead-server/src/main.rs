@@ -10,7 +10,7 @@ use clap::{Parser, Subcommand};
 use keystead_server::identity::{Check, CreateAccessKey};
 use keystead_server::init::Init;
 use keystead_server::maintenance::{NewPlace, Place};
-use keystead_server::{Config, ConfigError, Flags, default_data_dir};
+use keystead_server::{Config, ConfigError, Flags, ServeFlags, default_data_dir};
 use keystead_store::embedded;
 use tokio::signal::unix::{SignalKind, signal};
 use zeroizing_alloc::ZeroAlloc;
@@ -34,6 +34,8 @@ struct Arguments {
 enum Command {
     /// Serve for development: loopback, any credentials accepted
     Dev(Box<Flags>),
+    /// Serve over TLS to those whose signatures are verified against an identity file
+    Serve(Box<ServeFlags>),
     /// Set up a directory with a store, one account and its administrator
     Init(Init),
     /// The file of accounts, users and roles
@@ -140,7 +142,8 @@ fn main() -> ExitCode {
 
 fn run(command: Command) -> anyhow::Result<()> {
     match command {
-        Command::Dev(flags) => dev(*flags),
+        Command::Dev(flags) => run_server(Config::dev(*flags)?),
+        Command::Serve(flags) => run_server(Config::serve(*flags)?),
         Command::Init(init) => {
             print(&block_on(keystead_server::init::run(&init))?);
             Ok(())
@@ -206,8 +209,7 @@ fn run(command: Command) -> anyhow::Result<()> {
     }
 }
 
-fn dev(flags: Flags) -> anyhow::Result<()> {
-    let config = Config::dev(flags)?;
+fn run_server(config: Config) -> anyhow::Result<()> {
     config.check()?;
     keystead_server::install_logging(config.log);
     for failure in keystead_crypto::harden_process().failures {
@@ -238,7 +240,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     // Before anything is opened, so that no signal finds its default action half way.
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot handle signals")?;
     let mut terminate = signal(SignalKind::terminate()).context("cannot handle signals")?;
-    let _ignored = signal(SignalKind::hangup()).context("cannot handle signals")?;
+    let mut hangup = signal(SignalKind::hangup()).context("cannot handle signals")?;
 
     let running = tokio::select! {
         running = keystead_server::start(config.clone()) => running?,
@@ -246,9 +248,12 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         _ = terminate.recv() => return Ok(()),
     };
     print(&keystead_server::greeting(&config, &running));
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
+    loop {
+        tokio::select! {
+            _ = interrupt.recv() => break,
+            _ = terminate.recv() => break,
+            _ = hangup.recv() => running.reload().await,
+        }
     }
     tracing::info!("shutting down; a second signal exits at once");
     tokio::select! {

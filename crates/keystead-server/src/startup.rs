@@ -1,19 +1,23 @@
 //! Store, root key and service, opened in that order: a crash between two steps leaves a store without
 //! keys, which the next start completes.
 
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use keystead_crypto::arena;
+use keystead_identity::Identities;
 use keystead_service::keyring::is_initialised;
-use keystead_service::{Access, MovableClock, Service, ServiceSettings};
+use keystead_service::{Access, Clock, Service, ServiceSettings};
 use keystead_store::embedded::{Embedded, OpenOptions};
 use keystead_store::{Store, StoreError};
 use tokio::task::spawn_blocking;
 
 use crate::config::Config;
 use crate::metrics::{Sample, Samples};
+use crate::reload::Reloads;
 use crate::root_key;
 
 /// How often dates that have passed are looked for.
@@ -22,7 +26,8 @@ const SWEEP_EVERY: Duration = Duration::from_secs(60);
 /// Opens all that a server stands on.
 pub(crate) async fn open(
     config: &Config,
-    clock: Arc<MovableClock>,
+    clock: Arc<dyn Clock>,
+    access: Access,
 ) -> anyhow::Result<(Arc<Service>, Arc<dyn Store>)> {
     // The integrity check of the store takes its time.
     let store: Arc<dyn Store> = {
@@ -32,6 +37,8 @@ pub(crate) async fn open(
     let failed = || format!("cannot open the keys in `{}`", config.data_dir.display());
     let root = if is_initialised(store.as_ref()).await.with_context(failed)? {
         root_key::load(config)?
+    } else if config.serve {
+        bail!(nothing_to_serve(config));
     } else {
         root_key::load_or_create(config)?
     };
@@ -43,11 +50,13 @@ pub(crate) async fn open(
         sm2_everywhere: config.sm2_everywhere,
         settling_delay: i64::from(config.settling_delay) * 1_000,
         rotation_delay: i64::from(config.rotation_delay) * 1_000,
+        grant_delay: i64::from(config.grant_delay) * 1_000,
+        regions: config.regions.clone(),
         quotas: config.quotas,
         rates: config.rates.clone(),
         ..ServiceSettings::default()
     };
-    let service = Service::open(settings, Access::Open, Arc::clone(&store), root, clock)
+    let service = Service::open(settings, access, Arc::clone(&store), root, clock)
         .await
         .with_context(failed)?;
     Ok((service, store))
@@ -56,7 +65,11 @@ pub(crate) async fn open(
 fn open_store(config: &Config) -> anyhow::Result<Embedded> {
     root_key::refuse_inside(config)?;
     let folder = &config.data_dir;
+    if config.serve {
+        check_closed(folder)?;
+    }
     let opened = match Embedded::open(folder, &OpenOptions::default()) {
+        Err(StoreError::Missing) if config.serve => bail!(nothing_to_serve(config)),
         Err(StoreError::Missing) => {
             root_key::create_private(folder)?;
             Embedded::open(folder, &OpenOptions { create: true, ..OpenOptions::default() })
@@ -64,6 +77,39 @@ fn open_store(config: &Config) -> anyhow::Result<Embedded> {
         opened => opened,
     };
     opened.with_context(|| format!("cannot open the store in `{}`", folder.display()))
+}
+
+/// `serve` makes no store: where one was, or was to be, an empty one would look like lost keys.
+fn nothing_to_serve(config: &Config) -> String {
+    let (folder, key) = (config.data_dir.display(), config.root_key_file.display());
+    if config.root_passphrase_file.is_none() && config.root_key_file.exists() {
+        format!(
+            "there is no store in `{folder}`, but a root key in `{key}`: is the volume mounted, is a \
+             backup to be restored?"
+        )
+    } else {
+        format!("there is no store in `{folder}`: keystead init makes one")
+    }
+}
+
+/// Refuses a data directory that others may look into.
+fn check_closed(folder: &Path) -> anyhow::Result<()> {
+    match std::fs::metadata(folder) {
+        Ok(metadata) if metadata.mode() & 0o077 != 0 => bail!(
+            "the data directory `{}` is open to others (mode {:04o}): use chmod 700",
+            folder.display(),
+            metadata.mode() & 0o7777
+        ),
+        // That it is missing is told with what follows from it.
+        _ => Ok(()),
+    }
+}
+
+/// Whom the server accepts. Blocks.
+pub(crate) fn access(config: &Config) -> anyhow::Result<(Access, Option<Arc<Identities>>)> {
+    let Some(path) = &config.identities else { return Ok((Access::Open, None)) };
+    let identities = Arc::new(Identities::open(path)?);
+    Ok((Access::Verified(Arc::clone(&identities)), Some(identities)))
 }
 
 /// Why the store cannot do its work, if it cannot.
@@ -82,11 +128,11 @@ pub(crate) fn unhealthy(store: &dyn Store) -> Option<String> {
 }
 
 /// Reads the counters of store and key memory.
-pub(crate) fn samples(store: Arc<dyn Store>) -> Samples {
+pub(crate) fn samples(store: Arc<dyn Store>, reloads: Arc<Reloads>) -> Samples {
     Arc::new(move || {
         let counted = store.statistics();
         let memory = arena::status();
-        vec![
+        let mut samples = vec![
             Sample::Counter("store_commits", "Commits that changed something", counted.commits),
             Sample::Counter("store_groups", "Groups of commits synced together", counted.groups),
             Sample::Counter("store_conflicts", "Commits refused by a guard", counted.conflicts),
@@ -98,7 +144,9 @@ pub(crate) fn samples(store: Arc<dyn Store>) -> Samples {
                 "Memory set apart for long-lived keys, in use",
                 (memory.roots.used + memory.keys.used) as u64,
             ),
-        ]
+        ];
+        samples.extend(reloads.samples());
+        samples
     })
 }
 

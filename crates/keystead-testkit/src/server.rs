@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use keystead_server::{Config, Running};
-use keystead_service::Service;
+use keystead_service::{MovableClock, Service};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -52,7 +52,7 @@ impl TestServer {
     pub async fn restart(&mut self) -> anyhow::Result<()> {
         self.stop().await?;
         let running = keystead_server::start(self.config.clone()).await?;
-        running.clock.advance(self.moved);
+        clock(&running)?.advance(self.moved);
         self.running = Some(running);
         Ok(())
     }
@@ -84,7 +84,7 @@ impl TestServer {
     /// The server is stopped.
     pub fn advance_unswept(&mut self, by: Duration) -> anyhow::Result<()> {
         let by = i64::try_from(by.as_millis())?;
-        self.running()?.clock.advance(by);
+        clock(self.running()?)?.advance(by);
         self.moved += by;
         Ok(())
     }
@@ -95,7 +95,7 @@ impl TestServer {
     /// The server is stopped.
     pub fn set_back(&mut self, by: Duration) -> anyhow::Result<()> {
         let by = i64::try_from(by.as_millis())?;
-        self.running()?.clock.advance(-by);
+        clock(self.running()?)?.advance(-by);
         self.moved -= by;
         Ok(())
     }
@@ -148,6 +148,15 @@ impl TestServer {
         self.folder.path().to_owned()
     }
 
+    /// Reads identities and certificate again, as the server does every few seconds.
+    ///
+    /// # Errors
+    /// The server is stopped.
+    pub async fn reload(&self) -> anyhow::Result<()> {
+        self.running()?.reload().await;
+        Ok(())
+    }
+
     fn running(&self) -> anyhow::Result<&Running> {
         self.running.as_ref().context("the server is stopped")
     }
@@ -159,4 +168,8 @@ impl TestServer {
             None => "http://127.0.0.1:9".to_owned(),
         }
     }
+}
+
+fn clock(running: &Running) -> anyhow::Result<&MovableClock> {
+    running.clock.as_deref().context("the clock cannot be moved")
 }

@@ -10,7 +10,8 @@ use keystead_crypto::RootKey;
 use keystead_model::{AccountId, KeyId, Region};
 use keystead_service::records::{KeyRecord, decode, encode};
 use keystead_service::{
-    Group, MovableClock, PerSecond, Quotas, Rate, Rates, Root, Service, ServiceSettings, paths,
+    Access, Group, MovableClock, PerSecond, Quotas, Rate, Rates, Root, Service, ServiceSettings,
+    paths,
 };
 use keystead_store::memory::Memory;
 use keystead_store::{Store, Write};
@@ -29,7 +30,9 @@ async fn service_with(
     let store: Arc<dyn Store> = Arc::new(Memory::new());
     let clock = Arc::new(MovableClock::default());
     let root = Root::Key(RootKey::generate().unwrap());
-    let service = Service::open(settings, Arc::clone(&store), root, clock.clone()).await.unwrap();
+    let service = Service::open(settings, Access::Open, Arc::clone(&store), root, clock.clone())
+        .await
+        .unwrap();
     (service, store, clock)
 }
 

@@ -1,4 +1,4 @@
-//! What `keystead dev` prints when it is ready.
+//! What the program prints when it is ready.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -8,11 +8,25 @@ use crate::config::Config;
 /// The account of the printed commands: a 12-digit access key names the account.
 const ACCOUNT: &str = "111122223333";
 
-/// The ready line and three commands, in this order and each whole, so that they work when pasted.
+/// The ready line and, where any credentials are accepted, three commands, in this order and each whole,
+/// so that they work when pasted.
 #[must_use]
 pub fn greeting(config: &Config, running: &Running) -> String {
     let scheme = if config.tls.is_some() { "https" } else { "http" };
     let url = format!("{scheme}://{}", reachable(running.address));
+    let command = if config.serve { "serve" } else { "dev" };
+    let ready = format!(
+        "keystead {command} ready on {url} (admin http://{admin}), data in {data}, {root}\n",
+        admin = reachable(running.admin_address),
+        data = config.data_dir.display(),
+        root = match &config.root_passphrase_file {
+            Some(file) => format!("root key sealed by the passphrase in {}", file.display()),
+            None => format!("root key in {}", config.root_key_file.display()),
+        },
+    );
+    if let Some(file) = &config.identities {
+        return format!("{ready}signatures are verified against {}\n", file.display());
+    }
     let mut aws = format!(
         "AWS_ACCESS_KEY_ID={ACCOUNT} AWS_SECRET_ACCESS_KEY=any AWS_DEFAULT_REGION=us-east-1 AWS_PAGER= \
          aws --endpoint-url {url}"
@@ -24,20 +38,13 @@ pub fn greeting(config: &Config, running: &Running) -> String {
         aws.push_str(&format!(" --ca-bundle {}", quoted(&certificate.display().to_string())));
     }
     format!(
-        "keystead dev ready on {url} (admin http://{admin}), data in {data}, {root}\n\
-         \n\
+        "{ready}\n\
          {aws} kms create-key --description 'my first key'\n\
          \n\
          {aws} kms list-keys\n\
          \n\
          {aws} kms generate-data-key-pair --key-pair-spec ECC_NIST_P256 \
          --key-id \"$({aws} kms list-keys --query 'Keys[0].KeyId' --output text)\"\n",
-        admin = reachable(running.admin_address),
-        data = config.data_dir.display(),
-        root = match &config.root_passphrase_file {
-            Some(file) => format!("root key sealed by the passphrase in {}", file.display()),
-            None => format!("root key in {}", config.root_key_file.display()),
-        },
     )
 }
 
