@@ -66,14 +66,14 @@ where
     }
 }
 
-/// The SDK for the server at `url`; the access key names the account.
-pub(crate) fn sdk(url: &str, account: &str, region: &str) -> aws_sdk_kms::Client {
+/// The SDK for the server at `url`, signing with an access key.
+pub(crate) fn sdk(url: &str, id: &str, secret: &str, region: &str) -> aws_sdk_kms::Client {
     let wire = SharedHttpConnector::new(Wire::new());
     let config = aws_sdk_kms::Config::builder()
         .behavior_version(BehaviorVersion::latest())
         .endpoint_url(url)
         .region(Region::new(region.to_owned()))
-        .credentials_provider(Credentials::new(account, "not checked", None, None, "test"))
+        .credentials_provider(Credentials::new(id, secret, None, None, "test"))
         .http_client(http_client_fn(move |_, _| wire.clone()))
         .retry_config(RetryConfig::disabled())
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled())

@@ -24,4 +24,4 @@ pub mod fixtures;
 mod server;
 
 pub use client::{Outcome, Response, outcome};
-pub use server::TestServer;
+pub use server::{AccessKey, TestServer};

@@ -1,12 +1,14 @@
 //! The server of a test.
 
+use std::fmt;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
 use keystead_server::{Config, Running};
-use keystead_service::{MovableClock, Service};
+use keystead_service::{MovableClock, Service, issue_access_key};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -21,6 +23,23 @@ pub struct TestServer {
     running: Option<Running>,
     wire: Wire,
     folder: TempDir,
+}
+
+/// An access key of a test.
+#[derive(Clone)]
+pub struct AccessKey {
+    /// `AKIA…`
+    pub id: String,
+    /// 40 characters.
+    pub secret: String,
+    /// Its lines in the identity file.
+    pub lines: String,
+}
+
+impl fmt::Debug for AccessKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "AccessKey({})", self.id)
+    }
 }
 
 impl TestServer {
@@ -40,6 +59,24 @@ impl TestServer {
         let folder = tempfile::tempdir().context("no temporary directory")?;
         let mut config = Config::for_tests(&folder.path().join("data"));
         change(&mut config);
+        Self::over(folder, config).await
+    }
+
+    /// Starts a server over a new, empty store that verifies signatures against `identities`, the text
+    /// of an identity file; [`access_key`](Self::access_key) adds access keys to it.
+    ///
+    /// # Errors
+    /// Whatever keeps the server from starting.
+    pub async fn start_verifying(identities: &str) -> anyhow::Result<Self> {
+        let folder = tempfile::tempdir().context("no temporary directory")?;
+        let path = folder.path().join("identities.toml");
+        fs::write(&path, identities)?;
+        let mut config = Config::for_tests(&folder.path().join("data"));
+        config.identities = Some(path);
+        Self::over(folder, config).await
+    }
+
+    async fn over(folder: TempDir, config: Config) -> anyhow::Result<Self> {
         let running = Some(keystead_server::start(config.clone()).await?);
         Ok(Self { config, moved: 0, running, wire: Wire::new(), folder })
     }
@@ -105,7 +142,54 @@ impl TestServer {
     ///
     #[must_use]
     pub fn client(&self, account: &str, region: &str) -> aws_sdk_kms::Client {
-        client::sdk(&self.url(), account, region)
+        client::sdk(&self.url(), account, "not checked", region)
+    }
+
+    /// The AWS SDK with an access key, for a server that [verifies](Self::start_verifying).
+    #[must_use]
+    pub fn client_with(&self, key: &AccessKey, region: &str) -> aws_sdk_kms::Client {
+        client::sdk(&self.url(), &key.id, &key.secret, region)
+    }
+
+    /// Makes an access key for a user, adds it to the identity file and puts that in force.
+    ///
+    /// # Errors
+    /// The server is stopped or does not verify, or the file does not have the user.
+    pub async fn access_key(&self, account: &str, user: &str) -> anyhow::Result<AccessKey> {
+        let owner = format!("accounts.{account}.users.{user}");
+        self.access_key_of(account, &owner).await
+    }
+
+    /// The same for the root of an account.
+    ///
+    /// # Errors
+    /// Those of [`access_key`](Self::access_key).
+    pub async fn root_access_key(&self, account: &str) -> anyhow::Result<AccessKey> {
+        self.access_key_of(account, &format!("accounts.{account}.root")).await
+    }
+
+    async fn access_key_of(&self, account: &str, owner: &str) -> anyhow::Result<AccessKey> {
+        let seal = self.service()?.keyring().access_keys();
+        let issued = issue_access_key(seal, account.parse()?)?;
+        let secret = std::str::from_utf8(issued.secret.expose())?.to_owned();
+        let lines =
+            format!("\n[{owner}.access_keys.{}]\nsecret = \"{}\"\n", issued.id, issued.sealed);
+        self.change_identities(|text| text + &lines).await?;
+        Ok(AccessKey { id: issued.id, secret, lines })
+    }
+
+    /// Changes the identity file and has it read again.
+    ///
+    /// # Errors
+    /// The server is stopped or does not verify, or the file cannot be written. Faults in it are the
+    /// server's to tell.
+    pub async fn change_identities(
+        &self,
+        change: impl FnOnce(String) -> String,
+    ) -> anyhow::Result<()> {
+        let path = self.config.identities.as_ref().context("the server does not verify")?;
+        fs::write(path, change(fs::read_to_string(path)?))?;
+        self.reload().await
     }
 
     /// One request as it goes over the wire: `operation` without its `TrentService.` prefix.

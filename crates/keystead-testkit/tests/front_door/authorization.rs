@@ -1,6 +1,8 @@
 //! Key policies, grants and accounts, with roots of accounts as callers: what each may do to keys of
 //! its own and of others.
 
+use std::time::Duration;
+
 use aws_sdk_kms::Client;
 use aws_sdk_kms::primitives::Blob;
 use aws_sdk_kms::types::{DataKeySpec, GrantConstraints, GrantOperation};
@@ -303,6 +305,37 @@ async fn a_grant_of_a_grant_is_no_wider() {
     child(GrantOperation::Encrypt, Some(subset("a"))).await.unwrap();
     let encrypt = third.encrypt().key_id(&arn).plaintext(Blob::new("p"));
     encrypt.encryption_context("a", "1").send().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn until_a_grant_has_spread_only_its_token_opens() {
+    let mut server = TestServer::start_with(|config| config.grant_delay = 60).await.unwrap();
+    let (owner, other) = (server.client(ACCOUNT, REGION), server.client(OTHER, REGION));
+    let (id, arn) = key_under(&owner, &owned_and(&[])).await;
+    let grant = owner
+        .create_grant()
+        .key_id(&id)
+        .grantee_principal(root(OTHER))
+        .operations(GrantOperation::GenerateDataKey)
+        .send()
+        .await
+        .unwrap();
+    let ask = |token: Option<&str>| {
+        let request = other.generate_data_key().key_id(&arn).key_spec(DataKeySpec::Aes256);
+        request.set_grant_tokens(token.map(|token| vec![token.to_owned()])).send()
+    };
+    let no = hidden(OTHER, "GenerateDataKey");
+    assert_eq!(outcome(ask(None).await), no);
+    ask(grant.grant_token()).await.unwrap();
+    server.advance(Duration::from_secs(60)).await.unwrap();
+    ask(None).await.unwrap();
+    // Ended: neither way.
+    owner.revoke_grant().key_id(&id).grant_id(grant.grant_id().unwrap()).send().await.unwrap();
+    assert_eq!(outcome(ask(None).await), no);
+    assert!(matches!(
+        outcome(ask(grant.grant_token()).await),
+        Outcome::Refused { name, .. } if name == "InvalidGrantTokenException"
+    ));
 }
 
 #[tokio::test(flavor = "multi_thread")]

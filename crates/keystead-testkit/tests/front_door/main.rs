@@ -18,6 +18,7 @@ mod pagination;
 mod protection;
 mod release;
 mod rotation;
+mod signatures;
 mod support;
 mod usage;
 mod usage_store;
