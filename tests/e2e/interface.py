@@ -7,7 +7,7 @@ change of one line and a reader sees the whole assumption on one page.
 import re
 
 READY = re.compile(
-    r"keystead dev ready on https?://127\.0\.0\.1:(?P<port>\d+) "
+    r"keystead (?:dev|serve) ready on https?://127\.0\.0\.1:(?P<port>\d+) "
     r"\(admin http://127\.0\.0\.1:(?P<admin>\d+)\), data in (?P<data>[^,\n]+)"
 )
 
@@ -27,6 +27,29 @@ LOG_EVERYTHING = {"KEYSTEAD_LOG_LEVEL": "trace"}
 
 def dev(data_dir, listen="127.0.0.1:0", admin="127.0.0.1:0"):
     return ["dev", "--listen", listen, "--admin-listen", admin, "--data-dir", str(data_dir)]
+
+
+def serve(config, *rest, listen="127.0.0.1:0", admin="127.0.0.1:0"):
+    return ["serve", "--config", str(config), "--listen", listen, "--admin-listen", admin, *rest]
+
+
+def init(folder, account):
+    """Makes the files below in a folder."""
+    return ["init", str(folder), "--account", account]
+
+
+CONFIG, IDENTITIES, CREDENTIALS, ROOT_KEY_FILE, DATA = (
+    "keystead.toml", "identities.toml", "credentials", "root-key", "data",
+)  # fmt: skip
+PLAIN_HTTP = "--insecure-allow-plain-http"
+
+
+def create_access_key(config, identities, account, user):
+    """Online: the server may be running."""
+    return [
+        "identity", "create-access-key", "--config", str(config), "--file", str(identities),
+        "--account", account, "--user", user,
+    ]  # fmt: skip
 
 
 def tls(certificate, key):

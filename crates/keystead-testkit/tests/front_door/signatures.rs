@@ -24,7 +24,7 @@ const OTHER: &str = "444455556666";
 const IDENTITIES: &str = r#"
 [accounts.111122223333]
 organization_id = "o-abcdefghij"
-organization_path = "o-abcdefghij/r-root/ou-root-unit/"
+organization_path = "o-abcdefghij/r-ab12/ou-ab12-abcdefgh/"
 
 [accounts.111122223333.policies.Everything]
 document = '{"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "*", "Resource": "*"}}'
@@ -165,7 +165,7 @@ async fn conditions_see_who_the_user_is() {
         (
             true,
             json!({"ForAnyValue:StringLike":
-            {"aws:PrincipalOrgPaths": "o-abcdefghij/r-root/ou-root-unit/*"}}),
+            {"aws:PrincipalOrgPaths": "o-abcdefghij/r-ab12/ou-ab12-abcdefgh/*"}}),
         ),
         (
             false,
