@@ -194,7 +194,9 @@ fn report(folder: &Path, account: AccountId, user: &str) -> String {
          {identities}  accounts, users, roles and policies\n\
          {credentials}  access key of {user}, in the clear: move it to where it is used\n\
          {root_key}  root key: without it the store cannot be opened; keep a copy elsewhere\n\
-         {data}  store\n",
+         {data}  store\n\
+         \n\
+         keystead serve --config {config} --tls-cert FILE --tls-key FILE\n",
         folder = folder.display(),
         config = at(CONFIG),
         identities = at(IDENTITIES),
