@@ -101,7 +101,7 @@ impl Principal {
 
     /// A session of a role. A tag of the session hides that of the role whose key differs in case
     /// at most.
-    #[expect(dead_code, reason = "nothing issues sessions yet")]
+    #[cfg_attr(not(test), expect(dead_code, reason = "nothing issues sessions yet"))]
     pub(crate) fn of_role_session(
         account: &Account,
         role: &Role,
@@ -158,5 +158,58 @@ impl Principal {
             unique_id: self.unique_id.as_deref(),
             name: None,
         }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+mod tests {
+    use keystead_identity::Directory;
+
+    use super::*;
+
+    #[test]
+    fn a_session_is_its_role_by_another_name() {
+        let directory = Directory::parse(
+            "i.toml".as_ref(),
+            r#"
+            [accounts.111122223333]
+            partition = "aws-cn"
+            organization_id = "o-a1b2c3d4e5"
+
+            [accounts.111122223333.guardrails.root]
+            All = '{"Statement": {"Effect": "Allow", "Action": "*", "Resource": "*"}}'
+
+            [accounts.111122223333.roles.App]
+            path = "/team/"
+            tags = { Team = "payments", stage = "test" }
+            trust_policy = """{"Statement": {"Effect": "Allow", "Action": "sts:AssumeRole",
+                               "Principal": {"AWS": "111122223333"}}}"""
+
+            [accounts.111122223333.roles.App.inline_policies]
+            Sign = '{"Statement": {"Effect": "Allow", "Action": "kms:Sign", "Resource": "*"}}'
+            "#,
+        )
+        .unwrap();
+        let account = AccountId::parse("111122223333").unwrap();
+        let (account, role) =
+            (directory.account(account).unwrap(), directory.role(account, "App").unwrap());
+        let tags = vec![("TEAM".to_owned(), "audit".to_owned())];
+        let session = Session { issued: 5, ..Session::default() };
+        let principal = Principal::of_role_session(account, role, "me", tags, session);
+        assert_eq!(principal.arn, "arn:aws-cn:iam::111122223333:role/team/App");
+        let session_arn = "arn:aws-cn:sts::111122223333:assumed-role/App/me";
+        assert_eq!(principal.shown_arn(), session_arn);
+        assert!(principal.is(session_arn) && principal.is(&role.arn));
+        assert_eq!(principal.user_id, format!("{}:me", role.id));
+        assert_eq!(principal.user_name, None);
+        let tags: Vec<_> = principal.tags.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
+        assert_eq!(tags, [("TEAM", "audit"), ("stage", "test")]);
+        assert_eq!(principal.policies[0].name, "role/App/Sign");
+        assert_eq!(principal.guardrails[0][0].name, "guardrail/root/All");
+        assert_eq!(principal.organization.as_deref(), Some("o-a1b2c3d4e5"));
+        let asked = principal.for_policies();
+        assert_eq!((asked.kind, asked.partition), (PrincipalKind::RoleSession, "aws-cn"));
+        assert_eq!(asked.unique_id, Some(role.id.as_str()));
     }
 }

@@ -559,3 +559,50 @@ async fn an_access_key_of_another_store_is_unknown() {
     assert_eq!(list(&server.client_with(&key, REGION)).await, unknown());
     assert_eq!(server.service().unwrap().unusable_access_keys(), [key.id]);
 }
+
+/// What a refusal costs does not tell whether the access key exists. Taken in turns; the medians of
+/// all kinds lie within a tenth of each other.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "a measurement, for a machine that does nothing else"]
+async fn refusals_cost_the_same() {
+    const ROUNDS: usize = 4_000;
+    let server = TestServer::start_verifying(IDENTITIES).await.unwrap();
+    let used = server.access_key(ACCOUNT, "alice").await.unwrap();
+    let unused = server.access_key(ACCOUNT, "bob").await.unwrap();
+    let inactive = server.access_key(ACCOUNT, "carol").await.unwrap();
+    let lines = inactive.lines.clone() + "active = false\n";
+    server.change_identities(|text| text.replace(&inactive.lines, &lines)).await.unwrap();
+    let service = server.service().unwrap();
+    assert_eq!(Sent::signed(&used, REGION, "kms", None).to(service).await, "ok");
+    let forged = |id: &str, token: Option<&str>| {
+        let key = AccessKey { id: id.into(), secret: "w".repeat(40), lines: String::new() };
+        Sent::signed(&key, REGION, "kms", token)
+    };
+    let kinds = [
+        ("used", forged(&used.id, None), SIGNATURE),
+        ("unused", forged(&unused.id, None), SIGNATURE),
+        ("inactive", forged(&inactive.id, None), "UnrecognizedClientException"),
+        ("unknown", forged("AKIAIOSFODNN7EXAMPLE", None), "UnrecognizedClientException"),
+        ("temporary", forged("ASIAIOSFODNN7EXAMPLE", None), "UnrecognizedClientException"),
+    ];
+    let mut took = vec![Vec::with_capacity(ROUNDS); kinds.len()];
+    for _ in 0..ROUNDS {
+        for ((_, sent, expected), took) in kinds.iter().zip(&mut took) {
+            let begun = std::time::Instant::now();
+            assert_eq!(sent.to(service).await, *expected);
+            took.push(begun.elapsed().as_nanos());
+        }
+    }
+    let medians: Vec<_> = took
+        .iter_mut()
+        .map(|took| {
+            took.sort_unstable();
+            took[ROUNDS / 2]
+        })
+        .collect();
+    for ((what, ..), median) in kinds.iter().zip(&medians) {
+        println!("{what}: {median} ns");
+    }
+    let (least, most) = (medians.iter().min().unwrap(), medians.iter().max().unwrap());
+    assert!(most * 10 <= least * 11, "{medians:?}");
+}
