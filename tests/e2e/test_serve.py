@@ -215,6 +215,34 @@ def test_what_was_altered_is_refused(served):
     assert ask(signed(served, region="Nowhere")) == mismatch
 
 
+@pytest.mark.parametrize("version", ["1.1", "2"])
+def test_another_signer_over_both_versions_of_http(secured, tmp_path, version):
+    """curl signs by itself; HTTP/2 has `:authority` where HTTP/1.1 has Host."""
+    curl = shutil.which("curl")
+    if curl is None or "HTTP2" not in subprocess.check_output([curl, "--version"], text=True):
+        pytest.skip("no curl that speaks HTTP/2 and signs")
+    name, secret = secured.administrator()
+    credentials = tmp_path / "curl"  # not in arguments, which others can read
+    credentials.write_text(f'user = "{name}:{secret}"\n')
+
+    def ask(*rest):
+        done = subprocess.run(
+            [curl, "--silent", f"--http{version}", "--cacert", secured.certificate,
+             "--config", credentials, "--aws-sigv4", f"aws:amz:{support.REGION}:kms",
+             "--header", "Content-Type: application/x-amz-json-1.1", "--data", "{}",
+             "--write-out", "\n%{http_version}", *rest, secured.url + "/"],
+            check=True, capture_output=True, text=True, timeout=60,
+        )  # fmt: skip
+        body, found = done.stdout.rsplit("\n", 1)
+        assert found == version
+        return json.loads(body)
+
+    target = f"X-Amz-Target: {support.TARGET}ListKeys"
+    assert ask("--header", target) == {"Keys": [], "Truncated": False}
+    other = ask("--header", target, "--aws-sigv4", "aws:amz:eu-west-1:s3")
+    assert other["__type"] == "InvalidSignatureException"
+
+
 @contextlib.contextmanager
 def load(served, kms, key):
     """Requests without pause, on connections that are kept; none may fail."""

@@ -16,7 +16,7 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use zeroize::Zeroizing;
 
 /// The longest certificate or key file, in bytes.
-const MAX_FILE: usize = 1024 * 1024;
+const MAX_FILE: usize = 256 * 1024;
 
 /// Where certificate and key lie, both PEM.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -42,7 +42,14 @@ struct Attempt {
     error: Option<String>,
 }
 
-type Found = Result<(Vec<u8>, Zeroizing<Vec<u8>>), String>;
+/// The content of both files, or why it could not be read.
+#[derive(PartialEq)]
+struct Found {
+    chain: Content,
+    key: Content,
+}
+
+type Content = Result<Zeroizing<Vec<u8>>, String>;
 
 impl fmt::Debug for Attempt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -130,20 +137,19 @@ fn read(files: &TlsFiles) -> Found {
             Err(error) => Err(format!("{}: {error}", unusable(what, path))),
         }
     };
-    let chain = read("certificate", &files.certificate)?;
-    Ok((chain.to_vec(), read("private key", &files.key)?))
+    Found { chain: read("certificate", &files.certificate), key: read("private key", &files.key) }
 }
 
 fn certified(files: &TlsFiles, found: &Found) -> anyhow::Result<CertifiedKey> {
-    let (chain, key) = found.as_ref().map_err(|error| anyhow!("{error}"))?;
-    let chain = CertificateDer::pem_slice_iter(chain)
+    let content = |content: &'_ Content| content.clone().map_err(|error| anyhow!("{error}"));
+    let chain = CertificateDer::pem_slice_iter(&content(&found.chain)?)
         .collect::<Result<Vec<_>, _>>()
         .with_context(|| unusable("certificate", &files.certificate))?;
     if chain.is_empty() {
         bail!("{}: it holds no certificate", unusable("certificate", &files.certificate));
     }
-    let key =
-        PrivateKeyDer::from_pem_slice(key).with_context(|| unusable("private key", &files.key))?;
+    let key = PrivateKeyDer::from_pem_slice(&content(&found.key)?)
+        .with_context(|| unusable("private key", &files.key))?;
     CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider())
         .context("TLS certificate and private key do not work together")
 }

@@ -287,11 +287,21 @@ fn check_prints_every_fault_with_its_place() {
     assert!(errors.contains("/does/not/exist") && errors.lines().count() == 1, "{errors}");
 }
 
+/// The whole way is in `tests/e2e/test_serve.py`.
 #[test]
-fn dev_refuses_an_identity_file() {
-    let home = Home::new();
-    let (code, _, errors) = run(&["dev", "--config", &home.at("keystead.toml")]);
-    assert_eq!(code, 2);
-    assert!(errors.contains("`identities` is no setting of `keystead dev`"), "{errors}");
-    assert!(Path::new(&home.at("data")).is_dir());
+fn serve_and_dev_take_what_init_wrote() {
+    for (command, rest) in [("serve", &["--insecure-allow-plain-http"][..]), ("dev", &[])] {
+        let home = Home::new();
+        let config = home.at("keystead.toml");
+        let addresses = ["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"];
+        let arguments = [&[command, "--config", &config][..], &addresses, rest].concat();
+        let mut child = keystead(&arguments).stdout(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let server = Server(child);
+        let ready = lines.next().unwrap().unwrap();
+        assert!(ready.starts_with(&format!("keystead {command} ready on http://")), "{ready}");
+        let verified = lines.next().unwrap().unwrap();
+        assert!(verified.contains("verified against") && verified.contains("identities.toml"));
+        drop(server);
+    }
 }
