@@ -21,6 +21,7 @@ mod primaries;
 mod protection;
 mod races;
 mod release;
+mod release_fixture;
 
 mod rotation;
 mod support;
