@@ -17,8 +17,15 @@ use crate::support::{ACCOUNT, REGION, ask, ask_as, open, text};
 const GRANTEE: &str = "444455556666";
 const MOST: u32 = 50_000;
 
-/// Lays grants to other grantees, with their index entries, up to `count` in all.
-async fn lay(service: &Service, store: &Arc<dyn Store>, id: &str, count: u32) {
+/// Lays grants, each to a grantee of its own or all to one, with their index entries, up to `count`
+/// in all.
+async fn lay(
+    service: &Service,
+    store: &Arc<dyn Store>,
+    id: &str,
+    count: u32,
+    to_one: Option<&str>,
+) {
     let (account, region): (AccountId, Region) =
         (ACCOUNT.parse().unwrap(), REGION.parse().unwrap());
     let id: KeyId = id.parse().unwrap();
@@ -30,6 +37,7 @@ async fn lay(service: &Service, store: &Arc<dyn Store>, id: &str, count: u32) {
     for number in record.grants..count {
         let grant_id = format!("{number:064x}");
         let grantee = format!("arn:aws:iam::{ACCOUNT}:role/grantee-{number}");
+        let grantee = to_one.map_or(grantee, str::to_owned);
         let index = format!("grantee/{account}/{region}/{id}/{grantee}|{grant_id}");
         writes.push(Write::Put(index.into_bytes(), Vec::new()));
         let grant = GrantRecord {
@@ -56,7 +64,12 @@ async fn lay(service: &Service, store: &Arc<dyn Store>, id: &str, count: u32) {
 }
 
 /// A key that another account may use by a grant alone, with this many grants.
-async fn granted(service: &Service, store: &Arc<dyn Store>, count: u32) -> (String, String) {
+async fn granted(
+    service: &Service,
+    store: &Arc<dyn Store>,
+    count: u32,
+    to_one: Option<&str>,
+) -> (String, String) {
     let key = ask(service, "CreateKey", "{}").await.unwrap();
     let (id, arn) = (text(&key["KeyMetadata"], "KeyId"), text(&key["KeyMetadata"], "Arn"));
     let grant = json!({
@@ -64,7 +77,7 @@ async fn granted(service: &Service, store: &Arc<dyn Store>, count: u32) -> (Stri
         "GranteePrincipal": format!("arn:aws:iam::{GRANTEE}:root"),
     });
     ask(service, "CreateGrant", &grant.to_string()).await.unwrap();
-    lay(service, store, id, count).await;
+    lay(service, store, id, count, to_one).await;
     (id.to_owned(), arn.to_owned())
 }
 
@@ -79,7 +92,7 @@ async fn cost(service: &Service, id: &str, arn: &str) -> (Duration, Duration) {
     };
     one().await;
     let (mut warm, mut cold) = (Duration::MAX, Duration::MAX);
-    for _ in 0..2_000 {
+    for _ in 0..1_000 {
         warm = warm.min(one().await);
     }
     let grant = json!({
@@ -104,7 +117,7 @@ async fn the_grants_of_others_cost_nothing() {
     let mut costs = Vec::new();
     let mut full = String::new();
     for count in [10, MOST - 1] {
-        let (id, arn) = granted(&service, &store, count).await;
+        let (id, arn) = granted(&service, &store, count, None).await;
         let before = store.statistics();
         let (warm, cold) = cost(&service, &id, &arn).await;
         let after = store.statistics();
@@ -135,4 +148,19 @@ async fn the_grants_of_others_cost_nothing() {
         marker = page["NextMarker"].clone();
     }
     assert_eq!(listed, MOST as usize);
+}
+
+/// What it costs when all of a key's grants are to the caller. Grants to one principal are looked
+/// through one by one.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "a measurement"]
+async fn all_grants_to_one() {
+    let store: Arc<dyn Store> = Arc::new(Memory::new());
+    let service = open(&store, Root::Key(RootKey::generate().unwrap())).await;
+    let root = format!("arn:aws:iam::{GRANTEE}:root");
+    for count in [10, 500, 5_000, MOST - 1] {
+        let (id, arn) = granted(&service, &store, count, Some(&root)).await;
+        let (warm, cold) = cost(&service, &id, &arn).await;
+        println!("{count} grants to one: {warm:?}, after a change of grants {cold:?}");
+    }
 }

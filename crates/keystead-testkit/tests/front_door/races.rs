@@ -53,7 +53,7 @@ async fn grantor(kms: Client, id: String, number: usize) -> BTreeMap<String, boo
     for round in 0..6 {
         let shared = round % 3 == 0;
         let request = kms.create_grant().key_id(&id).operations(GrantOperation::Decrypt);
-        let request = request.grantee_principal(format!("arn:aws:iam::{ACCOUNT}:role/r{}", round));
+        let request = request.grantee_principal(format!("arn:aws:iam::{ACCOUNT}:role/r{round}"));
         let request = request.retiring_principal(format!("arn:aws:iam::{ACCOUNT}:root"));
         let request = match shared {
             true => request.name(format!("shared-{round}")),

@@ -451,8 +451,8 @@ impl Recorder<'_> {
             .as_array()
             .unwrap()
             .iter()
-            .cloned()
             .filter(|grant| grant["Name"] == "describes")
+            .cloned()
             .collect();
         self.expect(REGION, "ListGrants", json!({"KeyId": id}), json!({"Grants": left}));
     }
