@@ -175,6 +175,9 @@ impl Service {
                 let spread = now.saturating_sub(grant.created) >= self.settings.grant_delay;
                 if spread && covers(grant, operation, wish) {
                     best = better(best, reach(grant, principal));
+                    if matches!(best, Reach::ToPrincipal { role: false }) {
+                        return Ok(best);
+                    }
                 }
             }
         }
@@ -196,9 +199,14 @@ impl Service {
             for (path, _) in &page {
                 let grant = paths::tail(path, &prefix)
                     .ok_or_else(|| Error::internal("the path of a grant's grantee"))?;
-                let place =
-                    GrantPlace { account, region: region.clone(), key: id, id: grant.to_owned() };
-                grants.extend(self.grant(place).await?.map(|grant| grant.record));
+                let path = paths::grant(account, region, id, grant);
+                // It may have been retired since the page was read.
+                if let Some(found) = self.store.read(&path).await? {
+                    let record: GrantRecord =
+                        records::decode(self.keyring.record_key(), &path, &found.value)
+                            .map_err(Error::internal)?;
+                    grants.push(record);
+                }
             }
             match page.last() {
                 Some((last, _)) if page.len() == AT_ONCE => range = range.after(last),
