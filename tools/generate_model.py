@@ -33,6 +33,9 @@ SHAPE_TRAITS = {
     "type", "documentation", "enum", "min", "max", "pattern", "sensitive", "members", "required",
     "member", "key", "value", "exception", "fault", "deprecated", "deprecatedMessage",
 }
+# Constraints that the service tells of but the model lacks, as reported of it in 2026.
+ADDED = {"KeyIdType": {"pattern": r"^\p{ASCII}+$"}}
+
 MEMBER_TRAITS = {"shape", "documentation", "deprecated", "deprecatedMessage"}
 
 
@@ -42,6 +45,10 @@ def load_model():
     path = pathlib.Path(botocore.__file__).parent / "data/kms/2014-11-01/service-2.json"
     zipped = path.with_name(path.name + ".gz")
     model = json.loads(gzip.decompress(zipped.read_bytes()) if zipped.exists() else path.read_bytes())
+    for name, traits in ADDED.items():
+        if set(traits) & set(model["shapes"][name]):
+            sys.exit(f"{name}: the model has {sorted(traits)} now")
+        model["shapes"][name] |= traits
     for name, shape in model["shapes"].items():
         unknown = set(shape) - SHAPE_TRAITS
         for member in shape.get("members", {}).values():
@@ -95,6 +102,10 @@ class Patterns:
 
     def function(self, shape_name, pattern):
         name = f"matches_{snake(shape_name)}"
+        if pattern == r"^\p{ASCII}+$":
+            body = "!text.is_empty() && text.is_ascii()"
+            self.functions[name] = f"fn {name}(text: &str) -> bool {{\n    {body}\n}}\n"
+            return name
         simple = re.fullmatch(r"\^?\[((?:[^\]\\]|\\.)+)\]([+*])\$?", pattern)
         if simple:
             arms = " | ".join(self.range(*pair) for pair in self.ranges(simple.group(1)))

@@ -1794,7 +1794,10 @@ pub(crate) static KEY_ENCRYPTION_MECHANISM: Shape = Shape {
 
 pub(crate) static KEY_ID_TYPE: Shape = Shape {
     name: "KeyIdType",
-    kind: Kind::String { length: Bounds { min: Some(1), max: Some(2048) }, pattern: None },
+    kind: Kind::String {
+        length: Bounds { min: Some(1), max: Some(2048) },
+        pattern: Some(Pattern { text: r"^\p{ASCII}+$", matches: matches_key_id_type }),
+    },
     sensitive: false,
 };
 
