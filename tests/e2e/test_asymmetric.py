@@ -52,8 +52,6 @@ SIGNATURE = {"RSA_2048": range(256, 257), "RSA_3072": range(384, 385), "RSA_4096
              "ECC_NIST_P521": range(8, 140), "ECC_SECG_P256K1": range(8, 73), "SM2": range(8, 73),
              "ECC_NIST_EDWARDS25519": range(64, 65), "ML_DSA_44": range(2420, 2421),
              "ML_DSA_65": range(3309, 3310), "ML_DSA_87": range(4627, 4628)}  # fmt: skip
-# Not in the deprecated enumeration, hence without CustomerMasterKeySpec (docs/compatibility.md).
-NEW_SPECS = {"ECC_NIST_EDWARDS25519", "ML_DSA_44", "ML_DSA_65", "ML_DSA_87"}
 MESSAGE = b"what both sides agree on"
 
 
@@ -138,7 +136,7 @@ def openssl_verifies(openssl, directory, algorithm, spki, message, signature):
 @pytest.mark.parametrize(("spec", "usage", "member", "algorithms"), MATRIX)
 def test_a_new_key_of_every_spec_and_usage(world, spec, usage, member, algorithms):
     key, kms = world.key(spec, usage), world.kms(spec)
-    old = {} if spec in NEW_SPECS else {"CustomerMasterKeySpec": spec}
+    old = {"CustomerMasterKeySpec": spec}
     assert set(key) == {
         "AWSAccountId", "Arn", "CreationDate", "Description", "Enabled", "KeyId", "KeyManager",
         "KeySpec", "KeyState", "KeyUsage", "MultiRegion", "Origin", member, *old,

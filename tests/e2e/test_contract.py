@@ -21,6 +21,11 @@ SHAPES, OPERATIONS = MODEL["shapes"], MODEL["operations"]
 SHAPES["KeyIdType"] |= {"pattern": r"^\p{ASCII}+$"}
 
 
+# The deprecated enumeration lacks specs that the service answers with (recorded in 2025 and 2026).
+for _shape in ("KeyMetadata", "GetPublicKeyResponse"):
+    SHAPES[_shape]["members"]["CustomerMasterKeySpec"]["shape"] = "KeySpec"
+
+
 def compiled(shape):
     """The pattern of a shape for Python, which has no classes of that spelling."""
     pattern = shape.get("pattern", ".*").replace(r"\p{ASCII}", r"[\x00-\x7f]")

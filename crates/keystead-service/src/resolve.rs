@@ -39,7 +39,8 @@ impl Service {
         facts: &Facts,
         action: &str,
     ) -> Result<Arc<KeyEntry>> {
-        let reference = KeyReference::parse(given).map_err(|error| misnamed(caller, given, error))?;
+        let reference =
+            KeyReference::parse(given).map_err(|error| misnamed(caller, given, error))?;
         match reference {
             KeyReference::KeyId(key) => self.own_key(caller, key).await,
             KeyReference::KeyArn { partition, region, account, key } => {

@@ -1554,7 +1554,7 @@ pub(crate) static GET_PUBLIC_KEY_RESPONSE: Shape = Shape {
                 name: "CustomerMasterKeySpec",
                 path: "customerMasterKeySpec",
                 required: false,
-                shape: &CUSTOMER_MASTER_KEY_SPEC,
+                shape: &KEY_SPEC,
             },
             Member { name: "KeySpec", path: "keySpec", required: false, shape: &KEY_SPEC },
             Member { name: "KeyUsage", path: "keyUsage", required: false, shape: &KEY_USAGE_TYPE },
@@ -1939,7 +1939,7 @@ pub(crate) static KEY_METADATA: Shape = Shape {
                 name: "CustomerMasterKeySpec",
                 path: "customerMasterKeySpec",
                 required: false,
-                shape: &CUSTOMER_MASTER_KEY_SPEC,
+                shape: &KEY_SPEC,
             },
             Member { name: "KeySpec", path: "keySpec", required: false, shape: &KEY_SPEC },
             Member {

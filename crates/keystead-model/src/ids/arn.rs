@@ -110,7 +110,8 @@ impl<'a> KeyReference<'a> {
             return None;
         }
         if let Some(key) = resource.strip_prefix("key/") {
-            let named = KeyId::parse(key).map(|key| Self::KeyArn { partition, region, account, key });
+            let named =
+                KeyId::parse(key).map(|key| Self::KeyArn { partition, region, account, key });
             return Some(named.ok_or(match is_uuid_in_capitals(key) {
                 true => KeyReferenceError::Capitals { region: Some(region), key },
                 false => KeyReferenceError::InvalidKeyIdInArn { region, key },
