@@ -151,6 +151,24 @@ pub(crate) fn algorithm_fits(key: &KeyEntry, given: Option<EncryptionAlgorithmSp
     Ok(())
 }
 
+/// The same for a ciphertext to be opened. What SYMMETRIC_DEFAULT is asked to open is read before the
+/// algorithm is compared with the key's spec, and no ciphertext of an asymmetric key can be read like
+/// that [rep 2026].
+///
+/// # Errors
+/// InvalidCiphertextException, InvalidKeyUsageException.
+pub(crate) fn opens(
+    key: &KeyEntry,
+    given: Option<EncryptionAlgorithmSpec>,
+    ciphertext: bool,
+) -> Result<()> {
+    let symmetric = given.is_none_or(|one| one == EncryptionAlgorithmSpec::SymmetricDefault);
+    if ciphertext && symmetric && !key.record.is_symmetric() {
+        return Err(Error::invalid_ciphertext());
+    }
+    algorithm_fits(key, given)
+}
+
 /// Refuses a context with a key that cannot bind it.
 ///
 /// # Errors

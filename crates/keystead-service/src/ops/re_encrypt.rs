@@ -12,7 +12,7 @@ use crate::caller::Caller;
 use crate::error::{Error, Result};
 use crate::operation::{Facts, Need, Operation, ReSealed, Reads};
 use crate::proofs::Usable;
-use crate::seal::{algorithm_fits, context, context_fits};
+use crate::seal::{algorithm_fits, context, context_fits, opens};
 use crate::service::Service;
 
 pub(super) struct ReEncrypt;
@@ -62,7 +62,9 @@ impl Operation for ReEncrypt {
 
     fn fits(sealed: &Usable<ReSealed>, input: &Self::Input) -> Result<()> {
         let (source, destination) = (&sealed.source.key, &sealed.destination);
-        algorithm_fits(source, input.source_encryption_algorithm)?;
+        let ignored = input.dry_run_modifiers.as_ref().is_some_and(|all| !all.is_empty());
+        let ciphertext = input.ciphertext_blob.is_some() && !ignored;
+        opens(source, input.source_encryption_algorithm, ciphertext)?;
         algorithm_fits(destination, input.destination_encryption_algorithm)?;
         context_fits(source, input.source_encryption_context.as_ref())?;
         context_fits(destination, input.destination_encryption_context.as_ref())
