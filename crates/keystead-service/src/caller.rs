@@ -49,6 +49,12 @@ impl Caller {
         Ok(Self { principal, region, connection: Connection::of(raw) })
     }
 
+    /// Anybody at all, for tests of what follows authentication.
+    #[cfg(test)]
+    pub(crate) fn of(principal: Arc<Principal>, region: Region, connection: Connection) -> Self {
+        Self { principal, region, connection }
+    }
+
     /// The account whose principal calls.
     pub(crate) fn account(&self) -> AccountId {
         self.principal.account
