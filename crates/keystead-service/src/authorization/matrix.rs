@@ -14,19 +14,19 @@ use crate::ServiceSettings;
 use crate::principal::{Principal, Session};
 
 /// An operation of the table.
-struct Row {
-    operation: &'static str,
+pub(super) struct Row {
+    pub(super) operation: &'static str,
     /// Each permission and what it is needed on.
-    needs: Vec<(&'static str, &'static str)>,
+    pub(super) needs: Vec<(&'static str, &'static str)>,
     crosses: bool,
     by_grant: bool,
     key: &'static str,
-    before: &'static str,
-    permitted: &'static str,
-    request: Value,
+    pub(super) before: &'static str,
+    pub(super) permitted: &'static str,
+    pub(super) request: Value,
 }
 
-fn table() -> Vec<Row> {
+pub(super) fn table() -> Vec<Row> {
     let lines = include_str!("../../testdata/operations.csv").lines();
     let row = |line: &'static str| {
         let fields: Vec<&str> = line.splitn(8, ';').collect();
@@ -73,7 +73,7 @@ impl Row {
 }
 
 #[derive(Clone, Copy, PartialEq)]
-enum Who {
+pub(super) enum Who {
     User,
     Role,
     Guest,
@@ -81,7 +81,7 @@ enum Who {
 
 /// A way of being permitted, or not.
 #[derive(Clone, Copy)]
-struct Way {
+pub(super) struct Way {
     name: &'static str,
     who: Who,
     /// The key policy: names the caller, its role's session, delegates to the owner's account.
@@ -120,7 +120,7 @@ const NOTHING: Way = Way {
 };
 
 const EVERYTHING: Way = Way { named: true, delegated: true, identity: true, ..NOTHING };
-const DELEGATED: Way = Way { delegated: true, identity: true, ..NOTHING };
+pub(super) const DELEGATED: Way = Way { delegated: true, identity: true, ..NOTHING };
 const GRANTED: Way = Way { grant: true, ..NOTHING };
 const ABROAD: Way = Way { who: Who::Guest, ..NOTHING };
 const AS_ROLE: Way = Way { who: Who::Role, ..NOTHING };
@@ -223,10 +223,15 @@ impl Way {
 }
 
 /// What a request can be about, by the names that requests of the table give it.
-type Things = Vec<(&'static str, String)>;
+pub(super) type Things = Vec<(&'static str, String)>;
 
 /// Makes what the operation needs, as the administrator.
-async fn prepare(world: &World, row: &Row, way: &Way, number: usize) -> (Things, Vec<String>) {
+pub(super) async fn prepare(
+    world: &World,
+    row: &Row,
+    way: &Way,
+    number: usize,
+) -> (Things, Vec<String>) {
     let (admin, caller) = (admin(), way.caller());
     let mut things = vec![
         ("me", caller.arn.clone()),
@@ -260,7 +265,8 @@ async fn prepare(world: &World, row: &Row, way: &Way, number: usize) -> (Things,
         _ => None,
     };
     let mut own_grant = None;
-    if let Some(grantee) = grantee {
+    // A key that waits for its material takes no grants.
+    if let Some(grantee) = grantee.filter(|_| row.key != "external") {
         for (key, (action, _)) in [&key, &other].into_iter().zip(&row.needs) {
             let operation = GrantOperation::parse(action).unwrap_or(GrantOperation::DescribeKey);
             let grant = json!({"KeyId": key, "GranteePrincipal": grantee,
@@ -306,7 +312,7 @@ async fn prepare(world: &World, row: &Row, way: &Way, number: usize) -> (Things,
     (things, tokens)
 }
 
-fn filled(template: &Value, things: &Things) -> Value {
+pub(super) fn filled(template: &Value, things: &Things) -> Value {
     match template {
         Value::String(text) => {
             let name = text.strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
