@@ -9,20 +9,36 @@ use keystead_model::{
     GrantConstraints, GrantOperation, PutKeyPolicyRequest, alias_arn, key_arn, root_arn,
 };
 use keystead_policy::{
-    Decision, Documents, Grant as Reach, Layer, Policy, Reason, Request, decide,
+    Decision, Documents, Grant as Reach, Layer, Policy, PrincipalKind, Reason, Request, decide,
 };
 
 use crate::caller::Caller;
 use crate::error::{Error, Result};
 use crate::grants::Grant;
 use crate::keys::KeyEntry;
-use crate::operation::{Demand, Resource};
+use crate::operation::{Demand, Resource, Told};
 use crate::records::KeyRecord;
 use crate::service::Service;
 
 mod condition_keys;
 mod facts;
 mod grants;
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests fail by panicking")]
+mod conditions;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests fail by panicking")]
+mod intrusion;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests fail by panicking")]
+mod matrix;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests fail by panicking")]
+mod trials;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests fail by panicking")]
+mod unused;
 
 pub(crate) use condition_keys::ConditionKeys;
 pub(crate) use facts::{Connection, RequestFacts};
@@ -77,6 +93,10 @@ pub(crate) async fn permit(
         Some(Resource::Principal(arn)) => {
             (by_identity(service, asked, demand, &action, Some(arn)), None)
         }
+        Some(Resource::OutOfReach) => {
+            let arn = caller.principal().shown_arn();
+            return Err(Error::denied_across_accounts(arn, &action));
+        }
         None => (by_identity(service, asked, demand, &action, None), None),
     };
     if decision.allowed {
@@ -101,14 +121,17 @@ pub(crate) async fn permit_retiring(
         true => Error::denied_retiring(principal.shown_arn(), &grant.place.key_arn()),
         false => Error::denied_across_accounts(principal.shown_arn(), "kms:RetireGrant"),
     };
-    let itself = |arn: &str| principal.is(arn);
-    let by_grant = record.retiring.as_deref().is_some_and(itself)
-        || itself(&record.grantee) && record.operations.contains(&GrantOperation::RetireGrant);
+    let grantee = record.operations.contains(&GrantOperation::RetireGrant);
+    let named = [record.retiring.as_deref(), grantee.then_some(record.grantee.as_str())];
+    let as_role = |arn: &str| principal.kind == PrincipalKind::RoleSession && principal.arn == arn;
+    let by_grant = named.iter().flatten().any(|arn| principal.is(arn));
+    // Session policies limit what is given to the role.
+    let as_role = !named.iter().flatten().any(|arn| principal.is(arn) && !as_role(arn));
     let account = root_arn(principal.partition, principal.account);
     let takes_part = record.issuer == principal.account
         || grant.place.account == principal.account
         || record.retiring.as_ref() == Some(&account)
-        || record.grantee == account && record.operations.contains(&GrantOperation::RetireGrant);
+        || record.grantee == account && grantee;
     if !by_grant && !takes_part {
         return Err(refused());
     }
@@ -130,13 +153,22 @@ pub(crate) async fn permit_retiring(
         principal: &for_policies,
         facts: &facts,
     };
-    let by_policy = Request { facts: &for_policy, ..request };
-    if policy.evaluate_resource_policy(&by_policy).denied().is_some() {
+    let bundle = Bundle::of(asked.caller);
+    let owner = key.record.account;
+    let everything = Some((policy.as_ref(), owner.as_str()));
+    // Of the key policy only what it forbids counts; of all the rest, what guardrails leave out, too.
+    let all = bundle.decide(&request, everything, Some(&for_policy), Reach::None);
+    let unguarded = Reason::Implicit { layer: Layer::ServiceControl };
+    if matches!(all.reason, Reason::Explicit { .. }) || all.reason == unguarded {
         return Err(refused());
     }
-    let by_identity = Bundle::of(asked.caller).decide(&request, None, None, Reach::None);
-    let forbidden = matches!(by_identity.reason, Reason::Explicit { .. });
-    if !forbidden && (by_grant || by_identity.allowed) { Ok(()) } else { Err(refused()) }
+    if bundle.decide(&request, None, None, Reach::None).allowed {
+        return Ok(());
+    }
+    let unbounded = Bundle { boundary: None, ..bundle };
+    let by_session = unbounded.decide(&request, None, None, Reach::None);
+    let narrowed = as_role && by_session.reason == Reason::Implicit { layer: Layer::Session };
+    if by_grant && !narrowed { Ok(()) } else { Err(refused()) }
 }
 
 /// The lockout safety check: whether the caller could replace a key's policy if it were `policy`.
@@ -160,6 +192,8 @@ pub(crate) fn could_put_policy(
         alias: None,
         aliases: None,
         same_key: None,
+        model: None,
+        unused: None,
         action: "PutKeyPolicy",
         region: Some(&record.region),
         request: &request,
@@ -194,6 +228,8 @@ fn by_identity(
         alias: None,
         aliases: None,
         same_key: None,
+        model: demand.model,
+        unused: None,
         action: demand.action,
         region: demand.region,
         request: asked.request,
@@ -218,6 +254,8 @@ fn facts_on_key<'a>(
         alias: asked.alias,
         aliases,
         same_key: asked.same_key,
+        model: None,
+        unused: None,
         action: demand.action,
         region: demand.region,
         request: asked.request,
@@ -238,7 +276,12 @@ async fn on_key(
         true => Some(service.aliases_of(key).await?),
         false => None,
     };
+    let unused = match demand.action {
+        "DisableKey" | "ScheduleKeyDeletion" => Some(service.unused_days(key).await?),
+        _ => None,
+    };
     let facts = facts_on_key(service, asked, demand, key, aliases.as_deref());
+    let facts = RequestFacts { unused, ..facts };
     let decide = |grant: Reach| {
         let principal = caller.principal().for_policies();
         let for_policy = RequestFacts { for_key_policy: true, ..facts };
@@ -317,8 +360,13 @@ fn refusal(
 ) -> Error {
     let caller = asked.caller;
     let arn = caller.principal().shown_arn();
-    if demand.unnamed {
-        return Error::denied_ciphertext(arn, action);
+    match (demand.told, key) {
+        (Told::Named, _) | (Told::Missing, None) => {}
+        (Told::OfCiphertext, _) => return Error::denied_ciphertext(arn, action),
+        (Told::Missing, Some(key)) => {
+            let id = key.record.id;
+            return Error::no_such_key(&key_arn(caller.region(), caller.account(), id));
+        }
     }
     if key.is_some_and(|key| key.record.account != caller.account()) {
         return Error::denied_across_accounts(arn, action);
@@ -329,7 +377,7 @@ fn refusal(
             Some(alias_arn(caller.region(), &caller.account(), name.as_str()))
         }
         Some(Resource::Principal(arn)) => Some((*arn).to_owned()),
-        None => None,
+        Some(Resource::OutOfReach) | None => None,
     };
     let (layer, explicit) = match reason {
         Reason::Explicit { layer, .. } => (layer, true),

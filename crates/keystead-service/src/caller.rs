@@ -46,6 +46,12 @@ impl Caller {
         Ok(Self { principal, access_key, region, connection: Connection::of(raw) })
     }
 
+    /// Anybody at all, for tests of what follows authentication.
+    #[cfg(test)]
+    pub(crate) fn of(principal: Arc<Principal>, region: Region, connection: Connection) -> Self {
+        Self { principal, access_key: "test".into(), region, connection }
+    }
+
     /// The account whose principal calls.
     pub(crate) fn account(&self) -> AccountId {
         self.principal.account

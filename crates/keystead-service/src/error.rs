@@ -60,6 +60,11 @@ impl Error {
         self.conflict
     }
 
+    /// Whether the caller may not have what it asks for, which may be because that does not exist.
+    pub(crate) fn is_refusal(&self) -> bool {
+        self.name == "AccessDeniedException" && self.first_use.is_none()
+    }
+
     /// Whether what was named does not exist.
     pub(crate) fn is_not_found(&self) -> bool {
         self.name == "NotFoundException"

@@ -11,7 +11,7 @@ use crate::caller::Caller;
 use crate::error::{Error, Result};
 use crate::keys::KeyEntry;
 use crate::managed_keys;
-use crate::operation::{Facts, Forms, Sealed};
+use crate::operation::{Facts, Forms, Sealed, Told};
 use crate::service::Service;
 
 impl Service {
@@ -172,9 +172,9 @@ impl Service {
                 // The bare id of another account's key will do where the ciphertext says the same.
                 (Err(error), Some(key)) if error.is_not_found() && named.parse() == Ok(key) => {
                     let found = self.present_key(caller, key).await?.ok_or(error)?;
-                    Ok(Sealed { key: found, header, named: false })
+                    Ok(Sealed { key: found, header, told: Told::Missing })
                 }
-                (result, _) => result.map(|key| Sealed { key, header, named: true }),
+                (result, _) => result.map(|key| Sealed { key, header, told: Told::Named }),
             };
         }
         let key = of_ciphertext.ok_or_else(Error::invalid_ciphertext)?;
@@ -183,7 +183,7 @@ impl Service {
             let arn = caller.principal().shown_arn();
             Error::denied_ciphertext(arn, &format!("kms:{action}"))
         })?;
-        Ok(Sealed { key, header, named: false })
+        Ok(Sealed { key, header, told: Told::OfCiphertext })
     }
 }
 

@@ -35,8 +35,11 @@ impl Usable<ReSealed> {
         UsableKey(&self.source.key)
     }
 
-    pub(crate) fn destination(&self) -> UsableKey<'_> {
-        UsableKey(&self.destination)
+    /// # Errors
+    /// KMSInternalException if there is none, which authorization has refused.
+    pub(crate) fn destination(&self) -> Result<UsableKey<'_>> {
+        let missing = || Error::internal("no destination");
+        self.destination.as_ref().map(|key| UsableKey(key)).ok_or_else(missing)
     }
 }
 
