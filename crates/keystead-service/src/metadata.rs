@@ -2,8 +2,8 @@
 //! (behaviour.md 4.4): absent is absent, never null or empty.
 
 use keystead_model::{
-    ExpirationModelType, KeyManagerType, KeyMetadata, KeyUsageType,
-    MultiRegionConfiguration, MultiRegionKey, MultiRegionKeyType, Region, Timestamp, key_arn,
+    ExpirationModelType, KeyManagerType, KeyMetadata, KeyUsageType, MultiRegionConfiguration,
+    MultiRegionKey, MultiRegionKeyType, Region, Timestamp, key_arn,
 };
 
 use crate::records::{KeyRecord, MultiRegion};
