@@ -153,7 +153,7 @@ fn each_constraint_has_its_text() {
     );
     assert_eq!(
         message::<EncryptRequest>(r#"{"KeyId":"a","Plaintext":null}"#),
-        "1 validation error detected: Value null at 'plaintext' failed to satisfy constraint: Member \
+        "1 validation error detected: Value at 'plaintext' failed to satisfy constraint: Member \
          must not be null"
     );
     // The next three are recorded in this form.
