@@ -278,7 +278,7 @@ fn a_null_context_value_has_a_text_of_its_own() {
     let body = r#"{"KeyId":"a","Plaintext":"YQ==","EncryptionContext":{"a":null}}"#;
     assert_eq!(message::<EncryptRequest>(body), "Invalid EncryptionContext");
     let body = r#"{"KeyId":"","Plaintext":"YQ==","EncryptionContext":{"a":null}}"#;
-    assert!(message::<EncryptRequest>(body).starts_with("1 validation error detected: "));
+    assert!(message::<EncryptRequest>(body).starts_with("2 validation errors detected: "));
     let body = r#"{"KeyId":"a","Plaintext":"YQ==","EncryptionContext":{"a":null,"b":1}}"#;
     assert!(is_malformed::<EncryptRequest>(body));
 }
