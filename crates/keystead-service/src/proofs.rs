@@ -16,7 +16,7 @@ use crate::state;
 /// A target that the caller may act on as the operation wants to.
 pub(crate) struct Authorized<T>(T);
 
-/// An authorized target whose state, usage and spec allow the operation now.
+/// An authorized target whose usage, state and spec allow the operation now.
 pub(crate) struct Usable<T>(T);
 
 impl<T> Deref for Usable<T> {
