@@ -270,7 +270,7 @@ pub(super) async fn prepare(
         for (key, (action, _)) in [&key, &other].into_iter().zip(&row.needs) {
             let operation = GrantOperation::parse(action).unwrap_or(GrantOperation::DescribeKey);
             let grant = json!({"KeyId": key, "GranteePrincipal": grantee,
-                               "Operations": [operation.as_str()]});
+                               "Operations": [operation.as_str(), "RetireGrant"]});
             let answer = world.ask(&admin, "CreateGrant", &grant).await.unwrap();
             tokens.push(text(&answer, "GrantToken"));
             own_grant = Some(text(&answer, "GrantId"));
