@@ -2,7 +2,7 @@
 
 use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, EXPIRES, PRAGMA};
 use http::{HeaderValue, Response, StatusCode, Version};
-use keystead_service::{Answer, Error, Fault, Protocol, Reply, RequestId, sts_refusal};
+use keystead_service::{Answer, Error, Fault, Protocol, RequestId, sts_refusal};
 use zeroize::Zeroizing;
 
 use crate::body::ReplyBody;
