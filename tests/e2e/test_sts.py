@@ -167,7 +167,7 @@ class Known(support.Server):
 
     def __init__(self, home, url):
         super().__init__(home)
-        self.folder, self.moved = home / "made", 0
+        self.folder, self.moved, self._anonymous = home / "made", 0, None
         done = support.run(interface.init(self.folder, HOME), home)
         assert done.returncode == 0, done.stderr
         self.data = self.folder / interface.DATA
@@ -213,14 +213,22 @@ class Known(support.Server):
             **{"RoleSessionName": "session"} | parameters,
         )
 
-    def web(self, token, role="Web", **parameters):
-        client = boto3.session.Session().client(
+    def web(self, token, role="Web", account=HOME, **parameters):
+        if self._anonymous and self._anonymous[0] == self.url:
+            client = self._anonymous[1]
+        else:
+            client = self._new_anonymous()
+            self._anonymous = self.url, client
+        return client.assume_role_with_web_identity(
+            RoleArn=arn(f"role/{role}", account), RoleSessionName="session",
+            WebIdentityToken=token, **parameters,
+        )  # fmt: skip
+
+    def _new_anonymous(self):
+        return boto3.session.Session().client(
             "sts", region_name=support.REGION, endpoint_url=self.url, aws_access_key_id="x",
             aws_secret_access_key="x", config=Config(retries={"total_max_attempts": 1}),
         )  # fmt: skip
-        return client.assume_role_with_web_identity(
-            RoleArn=arn(f"role/{role}"), RoleSessionName="session", WebIdentityToken=token, **parameters
-        )
 
 
 class Clock:
@@ -665,7 +673,6 @@ def test_other_tokens_do_not(known):
         assert refusal(known.web, token(known, header))[:2] == ("InvalidIdentityToken", 400), header
     stripped = f"{encoded({'alg': 'none'})}.{claims}."
     assert refusal(known.web, stripped)[0] == "InvalidIdentityToken"
-    # HMAC under the public key.
     assert refusal(known.web, "a.b.c")[0] == "InvalidIdentityToken"
     assert refusal(known.web, token(known, iss="https://other.example")) == (
         "InvalidIdentityToken", 400,
@@ -688,6 +695,10 @@ def test_other_tokens_do_not(known):
     assert refusal(known.web, token(known, azp="party")) == denied
     for role in ("Direct", "Absent", "Url"):
         assert refusal(known.web, good, role) == denied
+    # Providers and roles share an account.
+    assert refusal(known.web, good, "Foreign", AWAY)[2] == (
+        f"No OpenIDConnect provider found in your account for {ISSUER}"
+    )
     assert refusal(known.web, good, ProviderId="www.amazon.com")[0] == "ValidationError"
 
 

@@ -84,8 +84,8 @@ impl AccessKeySeal {
     /// # Errors
     /// [`CryptoError::Library`].
     pub fn session_secret(&self, access_key_id: &str) -> Result<Secret, CryptoError> {
-        const BITS: u32 = 8 * SECRET_ACCESS_KEY_LEN as u32;
-        let info = [SECRET, &[0], access_key_id.as_bytes(), &BITS.to_be_bytes()].concat();
+        let bits = framing::be32(8 * SECRET_ACCESS_KEY_LEN);
+        let info = [SECRET, &[0], access_key_id.as_bytes(), &bits].concat();
         Secret::filled(SECRET_ACCESS_KEY_LEN, |out| {
             primitive::kbkdf(self.expose(), &info, out)?;
             for byte in out {

@@ -225,6 +225,18 @@ mod tests {
     }
 
     #[test]
+    fn a_panic_is_told_in_the_protocol_of_the_request() {
+        let id = RequestId([7; 16]);
+        for (protocol, kind) in
+            [(Protocol::Json, "application/x-amz-json-1.1"), (Protocol::Query, "text/xml")]
+        {
+            let response = panicked(protocol, Version::HTTP_11, &id);
+            assert_eq!(response.status(), 500);
+            assert_eq!(response.headers().get(CONTENT_TYPE).unwrap(), kind);
+        }
+    }
+
+    #[test]
     fn every_refusal_has_a_status_and_only_broken_bodies_close() {
         let id = RequestId([7; 16]);
         for (refusal, status, closes) in [

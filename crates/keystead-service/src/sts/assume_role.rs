@@ -34,7 +34,10 @@ pub(super) fn answer(
     let tags = with_inherited(given, inherited)?;
 
     let directory = service.gate.directory();
+    // Identities do not cross partitions.
+    let here = input.role_arn.split(':').nth(1) == Some(principal.partition.as_str());
     let role = directory.as_deref().and_then(|directory| role(directory, input.role_arn));
+    let role = role.filter(|_| here);
     let now = service.clock.now();
     let wish = Wish {
         session_name: input.session_name,

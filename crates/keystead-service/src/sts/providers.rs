@@ -80,7 +80,7 @@ struct Known {
     /// Where the set was read from: identities may name another place.
     source: JwksSource,
     /// The last good set and when it was read.
-    set: Option<(KeySet, i64)>,
+    set: Option<(Arc<KeySet>, i64)>,
     /// When it was last tried, and whether that failed by time.
     tried: Option<(i64, bool)>,
 }
@@ -100,8 +100,7 @@ impl Providers {
         token: &Jws<'_>,
         now: i64,
     ) -> Result<(), Unverified> {
-        let known = self.known(provider);
-        let mut known = known.lock().await;
+        let mut known = self.known(provider).lock_owned().await;
         if known.source != provider.jwks {
             *known = Known { source: provider.jwks.clone(), set: None, tried: None };
         }
@@ -109,15 +108,16 @@ impl Providers {
             known.read(self.reader.as_ref(), provider, now).await;
         }
         let timed_out = known.tried.is_some_and(|(_, timed_out)| timed_out);
-        match &known.set {
-            Some((set, read)) if within(*read, now, BOUND) => set
-                .find(token.key_id.as_deref(), token.algorithm)
-                .ok_or(Unverified::Refused)?
-                .verify(token.algorithm, token.message, &token.signature)
-                .map_err(|_| Unverified::Refused),
-            _ if timed_out => Err(Unverified::Timeout),
-            _ => Err(Unverified::Refused),
-        }
+        let set = match &known.set {
+            Some((set, read)) if within(*read, now, BOUND) => Arc::clone(set),
+            _ if timed_out => return Err(Unverified::Timeout),
+            _ => return Err(Unverified::Refused),
+        };
+        drop(known);
+        set.find(token.key_id.as_deref(), token.algorithm)
+            .ok_or(Unverified::Refused)?
+            .verify(token.algorithm, token.message, &token.signature)
+            .map_err(|_| Unverified::Refused)
     }
 
     fn known(&self, provider: &OidcProvider) -> Arc<tokio::sync::Mutex<Known>> {
@@ -157,7 +157,7 @@ impl Known {
         let refused = match reader.read(&self.source).await {
             Ok(bytes) => match KeySet::parse(&bytes) {
                 Ok(set) => {
-                    self.set = Some((set, now));
+                    self.set = Some((Arc::new(set), now));
                     return;
                 }
                 Err(_) => KeySetError::Unreadable("it is no JSON Web Key Set".to_owned()),
