@@ -135,19 +135,26 @@ impl GetSessionToken {
     }
 }
 
+/// Which characters a text may hold.
+#[derive(Clone, Copy)]
+struct Pattern {
+    /// As the model writes it.
+    text: &'static str,
+    admits: fn(char) -> bool,
+}
+
 /// What a text may be.
 #[derive(Clone, Copy)]
 struct Rule {
     min: usize,
     max: usize,
-    /// As the model writes it, and which characters it admits.
-    pattern: Option<(&'static str, fn(char) -> bool)>,
+    pattern: Option<Pattern>,
     /// Whether the value stays out of messages.
     hidden: bool,
 }
 
-const fn rule(min: usize, max: usize, pattern: &'static str, admits: fn(char) -> bool) -> Rule {
-    Rule { min, max, pattern: Some((pattern, admits)), hidden: false }
+const fn rule(min: usize, max: usize, text: &'static str, admits: fn(char) -> bool) -> Rule {
+    Rule { min, max, pattern: Some(Pattern { text, admits }), hidden: false }
 }
 
 const ARN: Rule = rule(
@@ -196,7 +203,7 @@ pub(crate) fn is_source_identity(text: &str) -> bool {
 impl Rule {
     fn admits(&self, text: &str) -> bool {
         (self.min..=self.max).contains(&text.chars().count())
-            && self.pattern.is_none_or(|(_, admits)| text.chars().all(admits))
+            && self.pattern.is_none_or(|pattern| text.chars().all(pattern.admits))
     }
 }
 
@@ -299,7 +306,7 @@ impl Violations {
             let bound = format_args!("Member must have length less than or equal to {}", rule.max);
             self.push(shown, at, bound);
         }
-        if let Some((text, admits)) = rule.pattern
+        if let Some(Pattern { text, admits }) = rule.pattern
             && !(value.chars().all(admits) && (length > 0 || !text.ends_with('+')))
         {
             let must = format_args!("Member must satisfy regular expression pattern: {text}");
