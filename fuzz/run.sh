@@ -13,7 +13,7 @@ seconds=${1:-60}
 [[ $seconds =~ ^[0-9]+$ ]] || { echo "usage: fuzz/run.sh [SECONDS] [TARGET...]" >&2; exit 2; }
 shift || true
 targets=("$@")
-[ ${#targets[@]} -gt 0 ] || targets=(json_body blob authorization signature policy decision identity)
+[ ${#targets[@]} -gt 0 ] || targets=(json_body blob authorization signature policy decision identity sts)
 
 command -v g++ >/dev/null || { echo "fuzz/run.sh: g++ is missing" >&2; exit 1; }
 
@@ -32,8 +32,8 @@ cargo build --locked --release --target "$host" "${targets[@]/#/--bin=}"
 
 # The longest input of each: a request body of some kilobytes, the longest blob and one byte, the longest
 # header and one byte, a request longer than the longest path, a policy, an identity file and a policy
-# with a request of some kilobytes.
-declare -A longest=([json_body]=8192 [blob]=6146 [authorization]=4097 [signature]=9000 [policy]=8192 [decision]=8192 [identity]=8192)
+# with a request of some kilobytes, a form or token of some kilobytes.
+declare -A longest=([json_body]=8192 [blob]=6146 [authorization]=4097 [signature]=9000 [policy]=8192 [decision]=8192 [identity]=8192 [sts]=4096)
 
 for target in "${targets[@]}"; do
     echo "== $target: $seconds s"

@@ -133,7 +133,6 @@ pub fn random_access_key_id(prefix: &str) -> Result<String, CryptoError> {
 /// # Errors
 /// [`CryptoError::Random`].
 pub fn random_secret_access_key() -> Result<Secret, CryptoError> {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     Secret::filled(SECRET_ACCESS_KEY_LEN, |out| {
         random::fill_random(out)?;
         for byte in out {
@@ -144,6 +143,9 @@ pub fn random_secret_access_key() -> Result<Secret, CryptoError> {
     })
 }
 
+/// Of secret access keys: base64's.
+pub(crate) const ALPHABET: &[u8; 64] =
+    b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 const FORMAT: u8 = 1;
 const HEAD_LEN: usize = 1 + NONCE_LEN + IV_LEN;
 const OVERHEAD: usize = HEAD_LEN + TAG_LEN;

@@ -54,16 +54,19 @@
 //! [`blob`] and [`hierarchy`] give the formats byte by byte, [`arena`] where keys lie in memory,
 //! [`pairs`] what a key pair goes through before it is handed out, [`asymmetric`] which algorithm
 //! signs what, [`wrapping`] how key material comes in from outside, [`provider`] where the root key
-//! comes from, [`access_key`] how the secrets of access keys are sealed.
+//! comes from, [`access_key`] how the secrets of access keys are sealed, [`session`] what temporary
+//! credentials are made of, [`jws`] which signatures of identity providers are verified.
 
 pub mod access_key;
 pub mod arena;
 pub mod asymmetric;
 pub mod blob;
 pub mod hierarchy;
+pub mod jws;
 pub mod mac;
 pub mod pairs;
 pub mod provider;
+pub mod session;
 pub mod wrapping;
 
 mod context;
@@ -91,6 +94,7 @@ pub use error::{CryptoError, RootCheckError, UnwrapError};
 pub use hierarchy::{
     DomainKeys, InvalidMarker, InvalidToken, MAX_SECRET, MaterialContext, wrapped_epoch,
 };
+pub use jws::{InvalidJwsKey, InvalidJwsSignature, JwsAlgorithm, JwsCurve, JwsKey};
 pub use mac::{InvalidMac, MacKey, MacSpec};
 pub use material::{SymmetricMaterial, secret_material_id};
 pub use pairs::{DataKeyPair, PairSpec, generate_pair};
@@ -100,6 +104,7 @@ pub use random::{fill_random, random_bytes};
 pub use record_key::{RECORD_TAG_LEN, RecordKey};
 pub use root_check::{root_check_value, verify_root_check_value};
 pub use secret::Secret;
+pub use session::MAX_SESSION_CONTENT;
 pub use wrapping::{
     ImportedMaterial, WrappingAlgorithm, WrappingError, WrappingKey, WrappingKeySpec,
     WrappingMismatch, check_wrapping, generate_wrapping_key,

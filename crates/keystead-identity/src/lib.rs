@@ -45,5 +45,5 @@ pub use directory::{
     Owner, Principal, Role, SealedSecret, User,
 };
 pub use fault::Fault;
-pub use load::{DiskFiles, Files, LoadError, MAX_FILE_BYTES};
+pub use load::{DiskFiles, Files, LoadError, MAX_FILE_BYTES, read_key_set};
 pub use reload::{Identities, Reloaded};

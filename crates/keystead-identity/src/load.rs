@@ -13,6 +13,8 @@ use crate::fault::Fault;
 pub const MAX_FILE_BYTES: u64 = 16 * 1024 * 1024;
 /// The longest policy file, in bytes: a policy of the largest kind with much white space.
 const MAX_POLICY_BYTES: u64 = 64 * 1024;
+/// The longest JWKS file, in bytes.
+const MAX_KEY_SET_BYTES: u64 = 1024 * 1024;
 /// All policy files together, in bytes.
 const MAX_POLICIES_BYTES: usize = 64 * 1024 * 1024;
 
@@ -129,6 +131,14 @@ impl Files for DiskFiles {
     fn usable(&mut self, path: &Path) -> Result<(), String> {
         open(path).map(|_| ())
     }
+}
+
+/// Reads the JWKS file of a provider: UTF-8, at most 1 MiB, not writable by everybody. Blocks.
+///
+/// # Errors
+/// Why it cannot be used, as a message without the path.
+pub fn read_key_set(path: &Path) -> Result<String, String> {
+    read(path, MAX_KEY_SET_BYTES)
 }
 
 fn read(path: &Path, longest: u64) -> Result<String, String> {

@@ -172,11 +172,12 @@ pub(crate) fn client_id(text: &str) -> Result<(), &'static str> {
     ok(good, "a client id has 1 to 255 characters, none of them a control character")
 }
 
-/// `http://` or `https://`, a loopback host, an optional port, a path.
+/// `http://`, a loopback host, an optional port, a path and a query. TLS would have nobody to vouch for
+/// an address that is this machine.
 pub(crate) fn loopback_url(text: &str) -> Result<(), &'static str> {
-    let rest = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
+    let rest = text.strip_prefix("http://");
     let good = text.len() <= 2048
-        && text.bytes().all(|b| b.is_ascii_graphic())
+        && text.bytes().all(|b| b.is_ascii_graphic() && b != b'#')
         && rest.is_some_and(|rest| {
             let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
             let (host, port) = match authority.strip_prefix("[::1]") {
@@ -305,12 +306,14 @@ mod tests {
             loopback_url,
             &[
                 "http://127.0.0.1:8080/jwks",
-                "https://localhost/x",
+                "http://localhost/x?y",
                 "http://[::1]:1/x",
                 "http://[::1]/",
             ],
             &[
                 "http://a.example/",
+                "https://localhost/x",
+                "http://localhost/#x",
                 "http://127.0.0.1@evil.example/",
                 "http://localhost.evil.example/",
                 "file:///etc/x",

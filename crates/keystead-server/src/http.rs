@@ -14,7 +14,7 @@ use http::request::Parts;
 use http::uri::Authority;
 use http::{HeaderMap, Method, Request, Response};
 use hyper::body::{Body, Incoming};
-use keystead_service::{Answer, RawRequest, RequestId, Service};
+use keystead_service::{Answer, Protocol, RawRequest, RequestId, Service};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
@@ -109,6 +109,7 @@ impl<A: Answerer> Front<A> {
         let (parts, _) = request.into_parts();
         let id = request_id();
         let outlives_client = A::outlives_client(&parts.headers);
+        let protocol = Protocol::of(&parts.headers);
         let call = Call::run(
             Arc::clone(&self.answerer),
             Arc::clone(&self.metrics),
@@ -120,8 +121,8 @@ impl<A: Answerer> Front<A> {
         );
         let Call { answer, .. } = Finish::new(Box::pin(call), outlives_client).await;
         match answer {
-            Some(answer) => reply::answer(answer.result, &RequestId(id)),
-            None => reply::refuse(Refusal::Panicked, version, &RequestId(id)),
+            Some(answer) => reply::answer(answer, &RequestId(id)),
+            None => reply::panicked(protocol, version, &RequestId(id)),
         }
     }
 
@@ -188,8 +189,8 @@ impl Call {
         let answer = AssertUnwindSafe(answerer.answer(raw)).catch_unwind().await.ok();
         drop(in_flight);
         let (operation, outcome) = match &answer {
-            Some(Answer { operation, result: Ok(_) }) => (*operation, SUCCESS),
-            Some(Answer { operation, result: Err(error) }) => (*operation, error.type_name()),
+            Some(Answer { operation, result: Ok(_), .. }) => (*operation, SUCCESS),
+            Some(Answer { operation, result: Err(error), .. }) => (*operation, error.type_name()),
             None => {
                 metrics.panics.inc();
                 tracing::error!(request_id = %RequestId(id), "an operation panicked");

@@ -27,6 +27,7 @@ mod greeting;
 mod http;
 pub mod identity;
 pub mod init;
+mod key_sets;
 mod limits;
 mod listener;
 mod logging;

@@ -2,7 +2,7 @@
 
 use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, EXPIRES, PRAGMA};
 use http::{HeaderValue, Response, StatusCode, Version};
-use keystead_service::{Error, Fault, Reply, RequestId};
+use keystead_service::{Answer, Error, Fault, Protocol, RequestId, sts_refusal};
 use zeroize::Zeroizing;
 
 use crate::body::ReplyBody;
@@ -73,13 +73,48 @@ fn status_of(error: &Error) -> StatusCode {
     }
 }
 
+/// The status of an error of STS: 403 for whoever is not known or may not, 400 for every other fault of
+/// the client (botocore's model of STS, and the list of errors common to AWS services).
+fn sts_status_of(error: &Error) -> StatusCode {
+    match (error.fault(), error.type_name()) {
+        (
+            _,
+            "AccessDenied"
+            | "InvalidClientTokenId"
+            | "SignatureDoesNotMatch"
+            | "ExpiredToken"
+            | "MissingAuthenticationToken",
+        ) => StatusCode::FORBIDDEN,
+        (Fault::Client, _) => StatusCode::BAD_REQUEST,
+        (Fault::Server, _) => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
 /// The answer of an operation.
-pub(crate) fn answer(result: Result<Reply, Error>, id: &RequestId) -> Response<ReplyBody> {
-    match result {
-        Ok(reply) => respond(StatusCode::OK, reply, id),
-        Err(error) => {
+pub(crate) fn answer(answer: Answer, id: &RequestId) -> Response<ReplyBody> {
+    match (answer.protocol, answer.result) {
+        (protocol, Ok(reply)) => respond(StatusCode::OK, protocol, reply, id),
+        (Protocol::Json, Err(error)) => {
             let body = error_body(error.type_name(), error.message());
-            respond(status_of(&error), body, id)
+            respond(status_of(&error), Protocol::Json, body, id)
+        }
+        (Protocol::Query, Err(error)) => {
+            respond(sts_status_of(&error), Protocol::Query, sts_refusal(&error, *id), id)
+        }
+    }
+}
+
+/// The answer to a request whose operation panicked.
+pub(crate) fn panicked(
+    protocol: Protocol,
+    version: Version,
+    id: &RequestId,
+) -> Response<ReplyBody> {
+    match protocol {
+        Protocol::Json => refuse(Refusal::Panicked, version, id),
+        Protocol::Query => {
+            let status = Refusal::Panicked.status();
+            respond(status, Protocol::Query, sts_refusal(&Error::internal("a panic"), *id), id)
         }
     }
 }
@@ -87,7 +122,7 @@ pub(crate) fn answer(result: Result<Reply, Error>, id: &RequestId) -> Response<R
 /// The answer to a request that no operation answered.
 pub(crate) fn refuse(refusal: Refusal, version: Version, id: &RequestId) -> Response<ReplyBody> {
     let body = error_body(refusal.type_name(), None);
-    let mut response = respond(refusal.status(), body, id);
+    let mut response = respond(refusal.status(), Protocol::Json, body, id);
     // HTTP/2 resets the stream instead; it has no such header (RFC 9113, 8.2.2).
     if refusal.closes() && version < Version::HTTP_2 {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
@@ -133,7 +168,12 @@ fn push_json(out: &mut Vec<u8>, text: &str) {
 }
 
 /// `Date` and `Content-Length` are added by hyper.
-fn respond(status: StatusCode, body: Zeroizing<Vec<u8>>, id: &RequestId) -> Response<ReplyBody> {
+fn respond(
+    status: StatusCode,
+    protocol: Protocol,
+    body: Zeroizing<Vec<u8>>,
+    id: &RequestId,
+) -> Response<ReplyBody> {
     let mut response = Response::new(ReplyBody::new(body));
     *response.status_mut() = status;
     let headers = response.headers_mut();
@@ -141,7 +181,11 @@ fn respond(status: StatusCode, body: Zeroizing<Vec<u8>>, id: &RequestId) -> Resp
     if let Ok(id) = HeaderValue::try_from(id.to_string()) {
         headers.insert("x-amzn-requestid", id);
     }
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-amz-json-1.1"));
+    let kind = match protocol {
+        Protocol::Json => "application/x-amz-json-1.1",
+        Protocol::Query => "text/xml",
+    };
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     headers.insert(
         CACHE_CONTROL,
         HeaderValue::from_static("no-cache, no-store, must-revalidate, private"),
@@ -178,6 +222,18 @@ mod tests {
             text("ValidationException", Some("a \"quote\"\n\u{1}ü")),
             "{\"__type\":\"ValidationException\",\"message\":\"a \\\"quote\\\"\\n\\u0001ü\"}"
         );
+    }
+
+    #[test]
+    fn a_panic_is_told_in_the_protocol_of_the_request() {
+        let id = RequestId([7; 16]);
+        for (protocol, kind) in
+            [(Protocol::Json, "application/x-amz-json-1.1"), (Protocol::Query, "text/xml")]
+        {
+            let response = panicked(protocol, Version::HTTP_11, &id);
+            assert_eq!(response.status(), 500);
+            assert_eq!(response.headers().get(CONTENT_TYPE).unwrap(), kind);
+        }
     }
 
     #[test]

@@ -16,6 +16,7 @@ use keystead_store::{Store, StoreError};
 use tokio::task::spawn_blocking;
 
 use crate::config::Config;
+use crate::key_sets;
 use crate::metrics::{Sample, Samples};
 use crate::reload::Reloads;
 use crate::root_key;
@@ -54,6 +55,7 @@ pub(crate) async fn open(
         regions: config.regions.clone(),
         quotas: config.quotas,
         rates: config.rates.clone(),
+        key_sets: Arc::new(key_sets::Machine),
         ..ServiceSettings::default()
     };
     let service = Service::open(settings, access, Arc::clone(&store), root, clock)

@@ -10,6 +10,7 @@ use keystead_model::{
 };
 use keystead_policy::{
     Decision, Documents, Grant as Reach, Layer, Policy, PrincipalKind, Reason, Request, decide,
+    decide_trust,
 };
 
 use crate::caller::Caller;
@@ -41,7 +42,7 @@ mod trials;
 mod unused;
 
 pub(crate) use condition_keys::ConditionKeys;
-pub(crate) use facts::{Connection, RequestFacts};
+pub(crate) use facts::{Connection, RequestFacts, single, tagged};
 pub(crate) use grants::{Wish, index_grantees};
 
 /// A request, as far as every permission it needs is decided by the same things.
@@ -306,7 +307,7 @@ async fn on_key(
 }
 
 /// The policies of a caller, in the form in which a decision takes them.
-struct Bundle<'a> {
+pub(crate) struct Bundle<'a> {
     identity: Vec<&'a Policy>,
     boundary: Option<&'a Policy>,
     session: Option<Vec<&'a Policy>>,
@@ -314,7 +315,7 @@ struct Bundle<'a> {
 }
 
 impl<'a> Bundle<'a> {
-    fn of(caller: &'a Caller) -> Self {
+    pub(crate) fn of(caller: &'a Caller) -> Self {
         let principal = caller.principal();
         let all = |named: &'a [Arc<NamedPolicy>]| named.iter().map(|one| &one.policy).collect();
         let session = principal.session.as_ref().and_then(|session| session.policies.as_deref());
@@ -324,6 +325,28 @@ impl<'a> Bundle<'a> {
             session: session.map(all),
             guardrails: principal.guardrails.iter().map(|set| all(set)).collect(),
         }
+    }
+
+    /// Decides whether a role may be assumed, or what goes with that: `trust` is its trust policy,
+    /// `account` its account.
+    pub(crate) fn decide_trust(
+        &self,
+        request: &Request<'_>,
+        trust: &Policy,
+        account: &str,
+    ) -> Decision {
+        let guardrails: Vec<&[&Policy]> = self.guardrails.iter().map(Vec::as_slice).collect();
+        let documents = Documents {
+            resource_policy: Some(trust),
+            resource_account: Some(account),
+            identity: &self.identity,
+            boundary: self.boundary,
+            session: self.session.as_deref(),
+            guardrails: &guardrails,
+            resource_facts: None,
+            grant: Reach::None,
+        };
+        decide_trust(request, &documents)
     }
 
     /// `resource`: the key's policy and its account; `None` where identity policies alone decide.

@@ -40,7 +40,7 @@ impl Caller {
     ) -> Result<Self, SignatureError<'a>> {
         let authorization = Authorization::from_headers(raw.headers)?;
         let (Holder { access_key, principal }, region) = match &service.gate {
-            Gate::Open => believed(service, &authorization, scope)?,
+            Gate::Open => believed(service, raw, &authorization, scope)?,
             Gate::Verified(verifier) => verified(service, verifier, raw, &authorization, scope)?,
         };
         Ok(Self { principal, access_key, region, connection: Connection::of(raw) })
@@ -79,9 +79,11 @@ impl Caller {
     }
 }
 
-/// The caller as an unverified header names it: the root of an account.
+/// The caller as an unverified header names it: the root of an account. Temporary credentials that
+/// were issued here are that account's root as well, for as long as they are in date.
 fn believed<'a>(
     service: &Service,
+    raw: &RawRequest<'a>,
     authorization: &Authorization<'a>,
     scope: &'static str,
 ) -> Result<(Holder, Region), SignatureError<'a>> {
@@ -91,6 +93,13 @@ fn believed<'a>(
     }
     if authorization.terminator != TERMINATOR {
         return Err(SignatureError::Terminator { terminator: authorization.terminator });
+    }
+    let token = raw.headers.get("x-amz-security-token").and_then(|token| token.to_str().ok());
+    if let Some(token) = token
+        && let Some(found) = service.session_root(&region, authorization.access_key_id, token)?
+    {
+        let access_key = authorization.access_key_id.into();
+        return Ok((Holder { access_key, principal: Arc::new(found) }, region));
     }
     let account = AccountId::parse(authorization.access_key_id)
         .or_else(|| AccountId::parse(NOBODY))
@@ -132,7 +141,7 @@ fn verified<'a>(
     let temporary = id.starts_with("ASIA");
     let holder = match examined.token() {
         Some(token) if temporary => {
-            let found = service.session_principal(&snapshot.directory, &region, id, token);
+            let found = service.session_principal(&snapshot.directory, id, token);
             let found = found.inspect_err(|_| {
                 // The same work; the token's own error.
                 let _ = refused();

@@ -120,6 +120,18 @@ impl Error {
         Self::client(error.kms_code(), error.text())
     }
 
+    // ---- STS (sts.md 6) ----
+
+    /// A refusal of STS, whose codes have no `Exception` at their end.
+    pub(crate) fn sts(code: &'static str, message: impl Into<Cow<'static, str>>) -> Self {
+        Self::client(code, message)
+    }
+
+    /// The same of a request that is not signed as it must be.
+    pub(crate) fn sts_unauthenticated(error: &keystead_sigv4::SignatureError<'_>) -> Self {
+        Self::client(error.sts_code(), error.text())
+    }
+
     // ---- parameters ----
 
     /// A text that a rule of the service, not of the model, gives.

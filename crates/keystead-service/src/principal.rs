@@ -49,6 +49,8 @@ pub(crate) struct Session {
     pub(crate) source_identity: Option<String>,
     /// `aws:FederatedProvider`.
     pub(crate) provider: Option<String>,
+    /// The tags that pass to the next session of a chain: keys with values.
+    pub(crate) transitive: Vec<(String, String)>,
 }
 
 impl Principal {
@@ -101,7 +103,6 @@ impl Principal {
 
     /// A session of a role. A tag of the session hides that of the role whose key differs in case
     /// at most.
-    #[cfg_attr(not(test), expect(dead_code, reason = "nothing issues sessions yet"))]
     pub(crate) fn of_role_session(
         account: &Account,
         role: &Role,

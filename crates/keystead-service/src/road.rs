@@ -21,7 +21,8 @@ use crate::error::{Error, Result};
 use crate::operation::{Operation, Reads, Writes};
 use crate::ops;
 use crate::proofs::{Usable, authorize};
-use crate::service::{Answer, RawRequest, Reply, RequestId, Service};
+use crate::service::{Answer, Protocol, RawRequest, Reply, RequestId, Service};
+use crate::sts;
 use crate::throttling::Toll;
 use crate::usage::Used;
 
@@ -33,15 +34,20 @@ pub(crate) type Travelling<'a> = Pin<Box<dyn Future<Output = Result<Reply>> + Se
 
 /// Takes a request from its headers to its reply.
 pub(crate) async fn answer(service: &Service, raw: RawRequest<'_>) -> Answer {
-    let target = raw.headers.get("x-amz-target").and_then(|value| value.to_str().ok());
+    let target = raw.headers.get("x-amz-target");
+    if target.is_none() && sts::speaks(raw.headers) {
+        return sts::answer(service, raw).await;
+    }
+    let target = target.and_then(|value| value.to_str().ok());
     let Some(operation) = target.and_then(OperationName::from_target) else {
-        return Answer { operation: "unknown", result: Err(Error::unknown_operation()) };
+        let result = Err(Error::unknown_operation());
+        return Answer { operation: "unknown", protocol: Protocol::Json, result };
     };
     let result = match Caller::authenticate(service, &raw, "kms") {
         Ok(caller) => (ops::row(operation).run)(service, caller, raw.request_id, raw.body).await,
         Err(error) => Err(Error::unauthenticated(&error)),
     };
-    Answer { operation: operation.as_str(), result }
+    Answer { operation: operation.as_str(), protocol: Protocol::Json, result }
 }
 
 /// The road of operation `O` after authentication. One box for all of it: see [`ops::row`].

@@ -17,6 +17,8 @@ use crate::keyring::{Keyring, OpenError, Root};
 use crate::keys::Keys;
 use crate::mill::Mill;
 use crate::quotas::Quotas;
+use crate::sts;
+use crate::sts::providers::{KeySets, NoKeySets, Providers};
 use crate::throttling::{Rates, Throttling};
 use crate::usage::{Usage, tracked_since};
 use crate::{ops, road};
@@ -63,11 +65,33 @@ pub struct RawRequest<'a> {
 /// The body of a response, wiped when dropped.
 pub type Reply = Zeroizing<Vec<u8>>;
 
+/// How a request and its answer are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    /// AWS JSON 1.1: KMS.
+    Json,
+    /// AWS Query, answered in XML: STS.
+    Query,
+}
+
+impl Protocol {
+    /// The protocol that a request's headers ask for.
+    #[must_use]
+    pub fn of(headers: &HeaderMap) -> Self {
+        match headers.contains_key("x-amz-target") || !sts::speaks(headers) {
+            true => Self::Json,
+            false => Self::Query,
+        }
+    }
+}
+
 /// What a request came to.
 #[derive(Debug)]
 pub struct Answer {
     /// The operation's name, or `unknown`.
     pub operation: &'static str,
+    /// How the answer is to be written.
+    pub protocol: Protocol,
     /// The body of the response, or the refusal.
     pub result: Result<Reply, Error>,
 }
@@ -77,6 +101,8 @@ pub struct Answer {
 pub struct ServiceSettings {
     /// Whether KeySpec and KeyPairSpec SM2 are open outside the aws-cn Regions.
     pub sm2_everywhere: bool,
+    /// What reads the key sets of identity providers.
+    pub key_sets: Arc<dyn KeySets>,
     /// The Regions that are served; `None`: every one.
     pub regions: Option<Vec<Region>>,
     /// How many keys are kept in memory at most.
@@ -109,6 +135,7 @@ impl Default for ServiceSettings {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
             sm2_everywhere: false,
+            key_sets: Arc::new(NoKeySets),
             regions: None,
             cached_keys: 16_384,
             pair_threads: cores.saturating_sub(1).max(1),
@@ -133,6 +160,8 @@ pub struct Service {
     pub(crate) gate: Gate,
     pub(crate) keys: Keys,
     pub(crate) usage: Usage,
+    /// The keys of identity providers.
+    pub(crate) providers: Providers,
     /// Generates keys and pairs.
     pub(crate) generation: Mill,
     /// Private-key operations that would hold up other requests.
@@ -167,6 +196,7 @@ impl Service {
         index_grantees(store.as_ref(), &keyring).await?;
         let since = tracked_since(store.as_ref(), &keyring, now).await?;
         let usage = Usage::new(since, settings.noted_uses);
+        let providers = Providers::new(Arc::clone(&settings.key_sets));
         let keys = Keys::new(Arc::clone(&store), settings.cached_keys)?;
         let generation = Mill::new(settings.pair_threads, settings.pair_queue);
         let private_operations = Mill::new(settings.private_threads, settings.private_queue);
@@ -178,6 +208,7 @@ impl Service {
             gate,
             keys,
             usage,
+            providers,
             generation,
             private_operations,
             throttling,

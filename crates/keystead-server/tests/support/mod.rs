@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use keystead_server::{Answerer, HttpListener, Limits};
-use keystead_service::{Answer, Error, RawRequest};
+use keystead_service::{Answer, Error, Protocol, RawRequest};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
@@ -55,13 +55,21 @@ impl Answerer for Stand {
             }
             Some("panic") => panic!("planted secret"),
             Some("fault") => {
-                return Answer { operation: "Stand", result: Err(Error::internal("detail")) };
+                return Answer {
+                    operation: "Stand",
+                    protocol: Protocol::Json,
+                    result: Err(Error::internal("detail")),
+                };
             }
             _ => {}
         }
         let sum: u64 = raw.body.iter().map(|byte| u64::from(*byte)).sum();
         let reply = format!("{{\"length\":{},\"sum\":{sum}}}", raw.body.len());
-        Answer { operation: "Stand", result: Ok(Zeroizing::new(reply.into_bytes())) }
+        Answer {
+            operation: "Stand",
+            protocol: Protocol::Json,
+            result: Ok(Zeroizing::new(reply.into_bytes())),
+        }
     }
 
     fn outlives_client(headers: &http::HeaderMap) -> bool {

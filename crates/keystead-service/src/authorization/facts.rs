@@ -99,7 +99,7 @@ fn date<'a>(millis: i64) -> Fact<'a> {
     }
 }
 
-fn tagged<'a>(tags: &'a [(String, String)], name: &str) -> Fact<'a> {
+pub(crate) fn tagged<'a>(tags: &'a [(String, String)], name: &str) -> Fact<'a> {
     let found = tags.iter().filter(|(key, _)| key.eq_ignore_ascii_case(name));
     single(found.map(|(_, value)| Cow::Borrowed(value.as_str())).collect())
 }
@@ -224,20 +224,28 @@ impl RequestFacts<'_> {
     }
 
     fn of_connection(&self, key: &str) -> Fact<'_> {
-        let connection = self.caller.connection();
+        match key {
+            "aws:requestedregion" => one(self.region.unwrap_or(self.caller.region()).as_str()),
+            _ => self.caller.connection().fact(self.now, key),
+        }
+    }
+}
+
+impl Connection {
+    /// What is known of a request whoever sent it; `now` in milliseconds since the epoch.
+    pub(crate) fn fact(&self, now: i64, key: &str) -> Fact<'_> {
         let header = |value: &'_ Option<HeaderValue>| match value.as_ref().map(HeaderValue::to_str)
         {
             Some(Ok(text)) => made(text),
             _ => Fact::Absent,
         };
         match key {
-            "aws:sourceip" => made(connection.source.to_canonical()),
-            "aws:securetransport" => boolean(connection.secure),
-            "aws:currenttime" => date(self.now),
-            "aws:epochtime" => made(self.now.div_euclid(1_000)),
-            "aws:requestedregion" => one(self.region.unwrap_or(self.caller.region()).as_str()),
-            "aws:useragent" => header(&connection.user_agent),
-            "aws:referer" => header(&connection.referer),
+            "aws:sourceip" => made(self.source.to_canonical()),
+            "aws:securetransport" => boolean(self.secure),
+            "aws:currenttime" => date(now),
+            "aws:epochtime" => made(now.div_euclid(1_000)),
+            "aws:useragent" => header(&self.user_agent),
+            "aws:referer" => header(&self.referer),
             _ => Fact::Absent,
         }
     }
