@@ -16,6 +16,7 @@ pub(crate) struct Caller {
     principal: Arc<Principal>,
     region: Region,
     connection: Connection,
+    access_key_id: Box<str>,
 }
 
 /// The account of access keys that name none.
@@ -46,12 +47,18 @@ impl Caller {
             .or_else(|_| NOBODY.parse())
             .map_err(|_| Error::internal("the account of nameless callers"))?;
         let principal = Arc::new(Principal::root(&region, account));
-        Ok(Self { principal, region, connection: Connection::of(raw) })
+        let access_key_id = authorization.access_key_id.into();
+        Ok(Self { principal, region, connection: Connection::of(raw), access_key_id })
     }
 
     /// The account whose principal calls.
     pub(crate) fn account(&self) -> AccountId {
         self.principal.account
+    }
+
+    /// The access key the request was signed with.
+    pub(crate) fn access_key_id(&self) -> &str {
+        &self.access_key_id
     }
 
     /// How the request came.
