@@ -14,6 +14,7 @@ use crate::limits::Limits;
 use crate::logging::{Log, LogFormat, LogLevel};
 use crate::throttling::Throttling;
 use crate::tls::TlsFiles;
+use crate::trail::Audit;
 
 /// Where `dev` listens by default.
 const DEV_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 4599);
@@ -39,6 +40,8 @@ pub struct Config {
     pub identities: Option<PathBuf>,
     /// TLS for the API; plain HTTP without.
     pub tls: Option<TlsFiles>,
+    /// The audit log; none is kept without.
+    pub audit: Option<Audit>,
     /// Allows listening on other than loopback addresses although nobody is authenticated.
     pub insecure_allow_remote: bool,
     /// Allows SM2 in every Region, not in those of China alone.
@@ -89,6 +92,9 @@ pub struct Flags {
     /// TLS private key (PEM)
     #[arg(long, env = "KEYSTEAD_TLS_KEY", value_name = "FILE")]
     tls_key: Option<PathBuf>,
+    /// Keep an audit log in this directory
+    #[arg(long, env = "KEYSTEAD_AUDIT_DIR", value_name = "DIR")]
+    audit_dir: Option<PathBuf>,
     /// Allow other than loopback addresses, although nobody is authenticated
     #[arg(long, env = "KEYSTEAD_INSECURE_ALLOW_REMOTE", value_name = "BOOL", num_args = 0..=1,
           require_equals = true, default_missing_value = "true")]
@@ -170,6 +176,7 @@ impl Config {
             root_passphrase_file: None,
             identities: None,
             tls: None,
+            audit: None,
             insecure_allow_remote: false,
             sm2_everywhere: false,
             movable_clock: true,
@@ -213,6 +220,11 @@ impl Config {
             (None, None) => None,
             _ => return refused("tls_cert and tls_key belong together: one of them is missing"),
         };
+        let audit = match (flags.audit_dir, file.audit) {
+            (Some(dir), Some(audit)) => Some(Audit { dir: absolute(dir)?, ..audit }),
+            (Some(dir), None) => Some(Audit::new(absolute(dir)?)),
+            (None, audit) => audit,
+        };
         let remote = flags.insecure_allow_remote.or(file.insecure_allow_remote).unwrap_or(false);
         Ok(Self {
             listen: flags.listen.or(file.listen).map_or(DEV_LISTEN, |address| address.0),
@@ -225,6 +237,7 @@ impl Config {
             root_passphrase_file: flags.root_passphrase_file.or(file.root_passphrase_file),
             identities: file.identities,
             tls,
+            audit,
             insecure_allow_remote: remote,
             sm2_everywhere: flags.sm2_everywhere.or(file.sm2_everywhere).unwrap_or(false),
             movable_clock: true,
@@ -253,6 +266,9 @@ impl Config {
                      every key; --insecure-allow-remote permits it"
                 ));
             }
+        }
+        if let Some((name, complaint)) = self.audit.as_ref().and_then(Audit::fault) {
+            return refused(format!("audit.{name} {complaint}"));
         }
         if let Some((name, complaint)) = self.limits.fault() {
             return refused(format!("limits.{name} {complaint}"));
@@ -346,6 +362,7 @@ struct File {
     tls_key: Option<PathBuf>,
     insecure_allow_remote: Option<bool>,
     sm2_everywhere: Option<bool>,
+    audit: Option<Audit>,
     settling_delay: Option<u32>,
     rotation_delay: Option<u32>,
     log: Log,
@@ -372,6 +389,9 @@ impl File {
                 if let Some(given) = setting {
                     *setting = Some(folder.join(given));
                 }
+            }
+            for path in file.audit.iter_mut().flat_map(Audit::paths) {
+                *path = folder.join(&path);
             }
         }
         Ok(file)

@@ -109,6 +109,8 @@ enum RootKeyCommand {
 enum AuditCommand {
     /// Find every record that was removed, altered, inserted or reordered
     Verify(keystead_server::audit::Verify),
+    /// Print the public key that verifies the log of a store; the server may run
+    PublicKey(keystead_server::audit::PublicKey),
     /// Write files with a Records array, for tools that read CloudTrail's
     Export(keystead_server::audit::Export),
 }
@@ -195,6 +197,10 @@ fn run(command: Command) -> anyhow::Result<()> {
             anyhow::ensure!(intact, "the audit log is not intact");
             Ok(())
         }
+        Command::Audit { command: AuditCommand::PublicKey(arguments) } => {
+            print(&block_on(keystead_server::audit::public_key(&arguments))?);
+            Ok(())
+        }
         Command::Audit { command: AuditCommand::Export(arguments) } => {
             print(&keystead_server::audit::export(&arguments)?);
             Ok(())
@@ -238,7 +244,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     // Before anything is opened, so that no signal finds its default action half way.
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot handle signals")?;
     let mut terminate = signal(SignalKind::terminate()).context("cannot handle signals")?;
-    let _ignored = signal(SignalKind::hangup()).context("cannot handle signals")?;
+    let mut hangup = signal(SignalKind::hangup()).context("cannot handle signals")?;
 
     let running = tokio::select! {
         running = keystead_server::start(config.clone()) => running?,
@@ -246,9 +252,12 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         _ = terminate.recv() => return Ok(()),
     };
     print(&keystead_server::greeting(&config, &running));
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
+    loop {
+        tokio::select! {
+            _ = interrupt.recv() => break,
+            _ = terminate.recv() => break,
+            _ = hangup.recv() => running.reopen().await,
+        }
     }
     tracing::info!("shutting down; a second signal exits at once");
     tokio::select! {

@@ -15,6 +15,7 @@ use tokio::task::spawn_blocking;
 use crate::config::Config;
 use crate::metrics::{Sample, Samples};
 use crate::root_key;
+use crate::trail::{self, Audit};
 
 /// How often dates that have passed are looked for.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
@@ -41,6 +42,7 @@ pub(crate) async fn open(
     }
     let settings = ServiceSettings {
         sm2_everywhere: config.sm2_everywhere,
+        audit: config.audit.as_ref().map(Audit::settings).transpose()?,
         settling_delay: i64::from(config.settling_delay) * 1_000,
         rotation_delay: i64::from(config.rotation_delay) * 1_000,
         quotas: config.quotas,
@@ -80,12 +82,12 @@ pub(crate) fn unhealthy(store: &dyn Store) -> Option<String> {
     })
 }
 
-/// Reads the counters of store and key memory.
-pub(crate) fn samples(store: Arc<dyn Store>) -> Samples {
+/// Reads the counters of store, key memory and audit log.
+pub(crate) fn samples(store: Arc<dyn Store>, service: Arc<Service>) -> Samples {
     Arc::new(move || {
         let counted = store.statistics();
         let memory = arena::status();
-        vec![
+        let mut samples = vec![
             Sample::Counter("store_commits", "Commits that changed something", counted.commits),
             Sample::Counter("store_groups", "Groups of commits synced together", counted.groups),
             Sample::Counter("store_conflicts", "Commits refused by a guard", counted.conflicts),
@@ -97,7 +99,9 @@ pub(crate) fn samples(store: Arc<dyn Store>) -> Samples {
                 "Memory set apart for long-lived keys, in use",
                 (memory.roots.used + memory.keys.used) as u64,
             ),
-        ]
+        ];
+        samples.extend(trail::samples(&service));
+        samples
     })
 }
 
@@ -117,6 +121,15 @@ pub(crate) async fn settle(service: &Service) {
     if let Err(error) = service.write_usage().await {
         let (name, detail) = (error.type_name(), error.detail());
         tracing::error!(error = name, detail, "the last uses of keys cannot be written");
+    }
+}
+
+/// Ends the audit log in order. After everything that could still have to be recorded.
+pub(crate) async fn close_audit(service: &Service) {
+    if let Err(error) = service.close_audit().await {
+        tracing::error!(detail = error.detail(), "the audit log is not closed in order");
+    } else if let Some(health) = service.audit_health() {
+        tracing::info!(last_digest = health.head, "the audit log is closed");
     }
 }
 
