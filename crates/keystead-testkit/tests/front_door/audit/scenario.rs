@@ -286,7 +286,7 @@ async fn regions(run: &mut Run<'_>, key: &str) {
 
 /// None can be made here, so there is nothing to succeed with but a list.
 async fn custom_key_stores(run: &mut Run<'_>) {
-    let made = json!({"CustomKeyStoreName": "store", "CloudHsmClusterId": "cluster-1234567890a",
+    let made = json!({"CustomKeyStoreName": "store", "CloudHsmClusterId": "cluster-abcdefghijk",
         "TrustAnchorCertificate": "certificate", "KeyStorePassword": "marked-password-7"});
     run.fails("CreateCustomKeyStore", made, "CloudHsmClusterNotFoundException").await;
     let id = "cks-1234567890abcdef0";
