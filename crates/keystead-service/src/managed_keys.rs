@@ -66,14 +66,8 @@ impl Service {
         // The one guard that two first uses meet at.
         draft.absent(path.clone()).put(self, path, &alias)?;
         draft.put_raw(paths::key_alias(account, region, record.id, &name), Vec::new());
-        let event = KeyEvent {
-            name: "CreateKey",
-            account,
-            region,
-            arn: &key_arn(region, account, record.id),
-            details: &[],
-        };
-        self.note_event(&mut draft, &event)?;
+        let arn = key_arn(region, account, record.id);
+        self.note_event(&mut draft, &KeyEvent::of_key("CreateKey", &record, &arn))?;
         match draft.commit(self).await {
             Err(error) if error.is_conflict() => Ok(()),
             result => result,

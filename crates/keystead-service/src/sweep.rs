@@ -143,14 +143,8 @@ impl Service {
             draft.put(self, reference_path, &holders)?;
             self.part_from_related(&mut draft, &record, deletion).await?;
         }
-        let event = KeyEvent {
-            name: "DeleteKey",
-            account,
-            region,
-            arn: &key_arn(region, account, key),
-            details: &[],
-        };
-        self.note_event(&mut draft, &event)?;
+        let arn = key_arn(region, account, key);
+        self.note_event(&mut draft, &KeyEvent::of_key("DeleteKey", &record, &arn))?;
         draft.commit(self).await?;
         Ok(true)
     }

@@ -5,6 +5,7 @@ use keystead_model::{AccountId, Region};
 
 use crate::error::{Error, Result};
 use crate::event::EventId;
+use crate::records::KeyRecord;
 use crate::service::Service;
 use crate::write::Draft;
 
@@ -18,6 +19,13 @@ pub(crate) struct KeyEvent<'a> {
     pub(crate) arn: &'a str,
     /// `serviceEventDetails`: names and values.
     pub(crate) details: &'a [(&'static str, &'a str)],
+}
+
+impl<'a> KeyEvent<'a> {
+    /// An event without details.
+    pub(crate) fn of_key(name: &'static str, key: &'a KeyRecord, arn: &'a str) -> Self {
+        Self { name, account: key.account, region: &key.region, arn, details: &[] }
+    }
 }
 
 impl Service {

@@ -279,6 +279,7 @@ async fn regions(run: &mut Run<'_>, key: &str) {
     };
     run.ok("ReplicateKey", replicate(&primary)).await;
     run.fails("ReplicateKey", replicate(key), "UnsupportedOperationException").await;
+    run.aside("RotateKeyOnDemand", json!({"KeyId": primary})).await;
     let update = |key: &str| json!({"KeyId": key, "PrimaryRegion": "eu-central-1"});
     run.ok("UpdatePrimaryRegion", update(&primary)).await;
     run.fails("UpdatePrimaryRegion", update(key), "UnsupportedOperationException").await;
