@@ -3,7 +3,7 @@
 use keystead_audit::{Object, Record, Resource};
 use keystead_model::{AccountId, Region};
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::event::EventId;
 use crate::records::KeyRecord;
 use crate::service::Service;
@@ -59,6 +59,6 @@ impl Service {
     /// # Errors
     /// KMSInternalException.
     pub(crate) fn may_act(&self) -> Result<()> {
-        self.trail.as_ref().map_or(Ok(()), |trail| trail.admit().map_err(Error::from))
+        self.trail.as_ref().map_or(Ok(()), |trail| trail.admit())
     }
 }
