@@ -21,13 +21,14 @@
 //! - Authenticated data: all that precedes the ciphertext, then `be32(number of fields)` and each
 //!   field with its be32 length. The first field is the label of the purpose. Further fields: of a
 //!   domain key the store id; of key material account, key id, key spec and material id (never the
-//!   Region, which replicas do not share); of the record key and of the key that seals
-//!   access keys the store id; of a marker or token
-//!   what the caller gives.
-//! - The content is 32 bytes of symmetric material, of the record key or of the sealing key, PKCS #8 of any length, an
-//!   HMAC key, or what a marker or token carries.
+//!   Region, which replicas do not share); of the record key, of the key that seals access keys
+//!   and of the one that signs the audit log the store id; of a marker or token what the caller
+//!   gives.
+//! - The content is 32 bytes of symmetric material, of the record key, of the sealing key or of the
+//!   seed of the signing key, PKCS #8 of any length, an HMAC key, or what a marker or token carries.
 
 mod access_keys;
+mod audit_key;
 mod secrets;
 
 use std::collections::BTreeMap;
@@ -369,6 +370,7 @@ enum Purpose {
     ImportToken,
     GrantToken,
     AccessKeys,
+    AuditKey,
 }
 
 impl Purpose {
@@ -380,6 +382,7 @@ impl Purpose {
             Self::ImportToken => b"keystead/v1/domain/import-token",
             Self::GrantToken => b"keystead/v1/domain/grant-token",
             Self::AccessKeys => b"keystead/v1/domain/access-keys",
+            Self::AuditKey => b"keystead/v1/domain/audit-key",
         }
     }
 
@@ -400,6 +403,7 @@ struct Epoch {
     import_token: ArenaKey,
     grant_token: ArenaKey,
     access_keys: ArenaKey,
+    audit_key: ArenaKey,
 }
 
 impl Epoch {
@@ -415,6 +419,7 @@ impl Epoch {
         let import_token = derive(Purpose::ImportToken)?;
         let grant_token = derive(Purpose::GrantToken)?;
         let access_keys = derive(Purpose::AccessKeys)?;
+        let audit_key = derive(Purpose::AuditKey)?;
         Ok(Self {
             domain_key,
             material,
@@ -423,6 +428,7 @@ impl Epoch {
             import_token,
             grant_token,
             access_keys,
+            audit_key,
         })
     }
 
@@ -434,6 +440,7 @@ impl Epoch {
             Purpose::ImportToken => &self.import_token,
             Purpose::GrantToken => &self.grant_token,
             Purpose::AccessKeys => &self.access_keys,
+            Purpose::AuditKey => &self.audit_key,
         }
     }
 }

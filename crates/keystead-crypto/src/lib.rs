@@ -55,11 +55,13 @@
 //! [`pairs`] what a key pair goes through before it is handed out, [`asymmetric`] which algorithm
 //! signs what, [`wrapping`] how key material comes in from outside, [`provider`] where the root key
 //! comes from, [`access_key`] how the secrets of access keys are sealed, [`session`] what temporary
-//! credentials are made of, [`jws`] which signatures of identity providers are verified.
+//! credentials are made of, [`jws`] which signatures of identity providers are verified, [`audit_key`]
+//! what signs the audit log.
 
 pub mod access_key;
 pub mod arena;
 pub mod asymmetric;
+pub mod audit_key;
 pub mod blob;
 pub mod hierarchy;
 pub mod jws;
@@ -88,6 +90,7 @@ pub use asymmetric::{
     Message, MessageError, PrivateKey, PublicKey, SignError, SigningAlgorithm, VerifyError,
     check_message, generate_private_key, import_pkcs8,
 };
+pub use audit_key::{AUDIT_PUBLIC_KEY_LEN, AUDIT_SIGNATURE_LEN, AuditSigningKey};
 pub use blob::{BLOB_OVERHEAD, Blob, BlobHeader, InvalidCiphertext, MAX_BLOB, decrypt, encrypt};
 pub use context::{DuplicateKey, EncryptionContext};
 pub use error::{CryptoError, RootCheckError, UnwrapError};

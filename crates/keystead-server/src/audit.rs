@@ -5,7 +5,13 @@ use std::path::PathBuf;
 
 use anyhow::{Context, bail};
 use clap::Args;
-use keystead_audit::{Anchor, Report, VerifySettings, read_public_keys};
+use keystead_audit::{Anchor, Report, VerifySettings, public_key_pem};
+use keystead_service::keyring::audit_public_key;
+
+use crate::identity::copy_of_keys;
+use crate::maintenance::Place;
+use crate::root_key;
+use crate::trail::public_keys;
 
 /// What to verify, and by what.
 #[derive(Args, Clone, Debug)]
@@ -24,6 +30,16 @@ pub struct Verify {
     start: Option<Anchor>,
 }
 
+/// Whose public key to print.
+#[derive(Args, Clone, Debug)]
+pub struct PublicKey {
+    #[command(flatten)]
+    place: Place,
+    /// Configuration file of the server (TOML)
+    #[arg(long, env = "KEYSTEAD_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
 /// What to export, and where to.
 #[derive(Args, Clone, Debug)]
 pub struct Export {
@@ -38,6 +54,22 @@ pub struct Export {
     records_per_file: u64,
 }
 
+/// The public key that verifies the audit log of a store, as PEM. The store is only read, so the
+/// server may be running.
+///
+/// # Errors
+/// When the store's keys cannot be opened.
+pub async fn public_key(arguments: &PublicKey) -> anyhow::Result<String> {
+    let flags = arguments.place.flags().with_config(arguments.config.clone());
+    let config = crate::Config::resolve(flags)?;
+    let copy = copy_of_keys(&config).await?;
+    let root = root_key::load(&config)?;
+    let key = audit_public_key(&copy, root)
+        .await
+        .with_context(|| format!("cannot open the keys in `{}`", config.data_dir.display()))?;
+    Ok(public_key_pem(&key))
+}
+
 /// Verifies an audit log. Answers the report as text, and whether the log is intact.
 ///
 /// # Errors
@@ -45,9 +77,7 @@ pub struct Export {
 pub fn verify(arguments: &Verify) -> anyhow::Result<(String, bool)> {
     let mut keys = Vec::new();
     for path in &arguments.public_key {
-        let failed = || format!("cannot read the public key in `{}`", path.display());
-        let text = std::fs::read_to_string(path).with_context(failed)?;
-        keys.extend(read_public_keys(&text).with_context(failed)?);
+        keys.extend(public_keys(path)?);
     }
     let settings = VerifySettings {
         start: arguments.start,

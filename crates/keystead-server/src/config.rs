@@ -17,6 +17,7 @@ use crate::limits::Limits;
 use crate::logging::{Log, LogFormat, LogLevel};
 use crate::throttling::Throttling;
 use crate::tls::TlsFiles;
+use crate::trail::Audit;
 
 mod serve;
 
@@ -54,6 +55,8 @@ pub struct Config {
     pub insecure_allow_plain_http: bool,
     /// TLS for the API; plain HTTP without.
     pub tls: Option<TlsFiles>,
+    /// The audit log; none is kept without.
+    pub audit: Option<Audit>,
     /// Allows listening on other than loopback addresses although nobody is authenticated, or by plain
     /// HTTP.
     pub insecure_allow_remote: bool,
@@ -108,6 +111,9 @@ pub struct Flags {
     /// TLS private key (PEM)
     #[arg(long, env = "KEYSTEAD_TLS_KEY", value_name = "FILE")]
     tls_key: Option<PathBuf>,
+    /// Keep an audit log in this directory
+    #[arg(long, env = "KEYSTEAD_AUDIT_DIR", value_name = "DIR")]
+    audit_dir: Option<PathBuf>,
     /// Allow other than loopback addresses, although nobody is authenticated
     #[arg(long, env = "KEYSTEAD_INSECURE_ALLOW_REMOTE", value_name = "BOOL", num_args = 0..=1,
           require_equals = true, default_missing_value = "true")]
@@ -196,6 +202,7 @@ impl Config {
             serve: false,
             insecure_allow_plain_http: false,
             tls: None,
+            audit: None,
             insecure_allow_remote: false,
             sm2_everywhere: false,
             movable_clock: true,
@@ -233,6 +240,11 @@ impl Config {
             (None, None) => None,
             _ => return refused("tls_cert and tls_key belong together: one of them is missing"),
         };
+        let audit = match (flags.audit_dir, file.audit) {
+            (Some(dir), Some(audit)) => Some(Audit { dir: absolute(dir)?, ..audit }),
+            (Some(dir), None) => Some(Audit::new(absolute(dir)?)),
+            (None, audit) => audit,
+        };
         let remote = flags.insecure_allow_remote.or(file.insecure_allow_remote).unwrap_or(false);
         Ok(Self {
             listen: flags.listen.or(file.listen).map_or(DEV_LISTEN, |address| address.0),
@@ -249,6 +261,7 @@ impl Config {
             serve: false,
             insecure_allow_plain_http: file.insecure_allow_plain_http.unwrap_or(false),
             tls,
+            audit,
             insecure_allow_remote: remote,
             sm2_everywhere: flags.sm2_everywhere.or(file.sm2_everywhere).unwrap_or(false),
             movable_clock: true,
@@ -303,6 +316,9 @@ impl Config {
                      every key; --insecure-allow-remote permits it"
                 ));
             }
+        }
+        if let Some((name, complaint)) = self.audit.as_ref().and_then(Audit::fault) {
+            return refused(format!("audit.{name} {complaint}"));
         }
         Ok(())
     }
@@ -387,6 +403,7 @@ struct File {
     insecure_allow_remote: Option<bool>,
     insecure_allow_plain_http: Option<bool>,
     sm2_everywhere: Option<bool>,
+    audit: Option<Audit>,
     settling_delay: Option<u32>,
     rotation_delay: Option<u32>,
     grant_delay: Option<u32>,
@@ -432,6 +449,9 @@ impl File {
                 if let Some(given) = setting {
                     *setting = Some(folder.join(given));
                 }
+            }
+            for path in file.audit.iter_mut().flat_map(Audit::paths) {
+                *path = folder.join(&path);
             }
         }
         Ok(file)

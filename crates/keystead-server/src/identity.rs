@@ -168,6 +168,17 @@ pub(crate) fn key(name: &str) -> String {
 
 /// Makes an access key with the sealing key of a store that may be open elsewhere.
 async fn issue(config: &Config, account: AccountId) -> anyhow::Result<IssuedAccessKey> {
+    let copy = copy_of_keys(config).await?;
+    let folder = config.data_dir.display();
+    let root = root_key::load(config)?;
+    let seal = open_access_keys(&copy, root)
+        .await
+        .with_context(|| format!("cannot open the keys in `{folder}`"))?;
+    issue_access_key(&seal, account).context("cannot make an access key")
+}
+
+/// A copy of the keys of a store that may be open elsewhere.
+pub(crate) async fn copy_of_keys(config: &Config) -> anyhow::Result<Memory> {
     root_key::refuse_inside(config)?;
     let folder = config.data_dir.display();
     let records = embedded::peek(&config.data_dir, &KeyRange::prefix(paths::META), META_RECORDS)
@@ -178,11 +189,7 @@ async fn issue(config: &Config, account: AccountId) -> anyhow::Result<IssuedAcce
             .await
             .with_context(|| format!("cannot read the store in `{folder}`"))?;
     }
-    let root = root_key::load(config)?;
-    let seal = open_access_keys(&copy, root)
-        .await
-        .with_context(|| format!("cannot open the keys in `{folder}`"))?;
-    issue_access_key(&seal, account).context("cannot make an access key")
+    Ok(copy)
 }
 
 /// Puts lines at the end of an identity file, if it is still good with them.

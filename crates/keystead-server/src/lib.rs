@@ -41,6 +41,7 @@ mod root_key;
 mod startup;
 mod throttling;
 mod tls;
+mod trail;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -63,6 +64,7 @@ pub use crate::http::Answerer;
 pub use crate::limits::Limits;
 pub use crate::logging::{Log, LogFormat, LogLevel, install as install_logging};
 pub use crate::tls::TlsFiles;
+pub use crate::trail::{Audit, Flushed};
 
 /// A server that runs in this process. Dropping it begins a shutdown without waiting for its end.
 pub struct Running {
@@ -107,8 +109,11 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
     };
     let (service, store) = startup::open(&config, clock, access).await?;
     let reloads = Arc::new(Reloads::new(Arc::clone(&service), identities, certificate));
-    let metrics =
-        Arc::new(Metrics::new(startup::samples(Arc::clone(&store), Arc::clone(&reloads))));
+    let metrics = Arc::new(Metrics::new(startup::samples(
+        Arc::clone(&store),
+        Arc::clone(&service),
+        Arc::clone(&reloads),
+    )));
     let api = HttpListener::spawn(
         listener,
         address,
@@ -122,8 +127,10 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
     let admin = Admin {
         metrics,
         unhealthy: {
-            let store = Arc::clone(&store);
-            Box::new(move || startup::unhealthy(store.as_ref()))
+            let (store, service) = (Arc::clone(&store), Arc::clone(&service));
+            Box::new(move || {
+                startup::unhealthy(store.as_ref()).or_else(|| trail::unhealthy(&service))
+            })
         },
         complaints: {
             let reloads = Arc::clone(&reloads);
@@ -167,6 +174,15 @@ impl Running {
         self.reloads.reload().await;
     }
 
+    /// What SIGHUP asks for: the file of the audit log is ended and another one begun, so that ended
+    /// ones can be moved away.
+    pub async fn reopen(&self) {
+        match self.service.reopen_audit().await {
+            Ok(()) => tracing::info!("the audit log goes on in a new file"),
+            Err(error) => tracing::error!(detail = error.detail(), "the audit log is not reopened"),
+        }
+    }
+
     /// Stops accepting, waits for the requests in flight, at most as long as
     /// [`Limits::shutdown_timeout_ms`] says, then closes store and admin listener. Returns whether all
     /// requests were finished.
@@ -177,6 +193,7 @@ impl Running {
         // Aborting is a request: wait until no sweep can be in the middle of a commit.
         let _ = self.sweeper.await;
         startup::settle(&self.service).await;
+        startup::close_audit(&self.service).await;
         if let Err(error) = self.store.close().await {
             tracing::error!(%error, "cannot close the store");
         }

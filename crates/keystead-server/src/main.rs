@@ -111,6 +111,8 @@ enum RootKeyCommand {
 enum AuditCommand {
     /// Find every record that was removed, altered, inserted or reordered
     Verify(keystead_server::audit::Verify),
+    /// Print the public key that verifies the log of a store; the server may run
+    PublicKey(keystead_server::audit::PublicKey),
     /// Write files with a Records array, for tools that read CloudTrail's
     Export(keystead_server::audit::Export),
 }
@@ -198,6 +200,10 @@ fn run(command: Command) -> anyhow::Result<()> {
             anyhow::ensure!(intact, "the audit log is not intact");
             Ok(())
         }
+        Command::Audit { command: AuditCommand::PublicKey(arguments) } => {
+            print(&block_on(keystead_server::audit::public_key(&arguments))?);
+            Ok(())
+        }
         Command::Audit { command: AuditCommand::Export(arguments) } => {
             print(&keystead_server::audit::export(&arguments)?);
             Ok(())
@@ -252,7 +258,10 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         tokio::select! {
             _ = interrupt.recv() => break,
             _ = terminate.recv() => break,
-            _ = hangup.recv() => running.reload().await,
+            _ = hangup.recv() => {
+                running.reload().await;
+                running.reopen().await;
+            }
         }
     }
     tracing::info!("shutting down; a second signal exits at once");

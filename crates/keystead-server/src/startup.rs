@@ -20,6 +20,7 @@ use crate::key_sets;
 use crate::metrics::{Sample, Samples};
 use crate::reload::Reloads;
 use crate::root_key;
+use crate::trail::{self, Audit};
 
 /// How often dates that have passed are looked for.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
@@ -49,6 +50,7 @@ pub(crate) async fn open(
     }
     let settings = ServiceSettings {
         sm2_everywhere: config.sm2_everywhere,
+        audit: config.audit.as_ref().map(Audit::settings).transpose()?,
         settling_delay: i64::from(config.settling_delay) * 1_000,
         rotation_delay: i64::from(config.rotation_delay) * 1_000,
         grant_delay: i64::from(config.grant_delay) * 1_000,
@@ -129,8 +131,12 @@ pub(crate) fn unhealthy(store: &dyn Store) -> Option<String> {
     })
 }
 
-/// Reads the counters of store and key memory.
-pub(crate) fn samples(store: Arc<dyn Store>, reloads: Arc<Reloads>) -> Samples {
+/// Reads the counters of store, key memory, audit log and what is read again.
+pub(crate) fn samples(
+    store: Arc<dyn Store>,
+    service: Arc<Service>,
+    reloads: Arc<Reloads>,
+) -> Samples {
     Arc::new(move || {
         let counted = store.statistics();
         let memory = arena::status();
@@ -148,6 +154,7 @@ pub(crate) fn samples(store: Arc<dyn Store>, reloads: Arc<Reloads>) -> Samples {
             ),
         ];
         samples.extend(reloads.samples());
+        samples.extend(trail::samples(&service));
         samples
     })
 }
@@ -168,6 +175,15 @@ pub(crate) async fn settle(service: &Service) {
     if let Err(error) = service.write_usage().await {
         let (name, detail) = (error.type_name(), error.detail());
         tracing::error!(error = name, detail, "the last uses of keys cannot be written");
+    }
+}
+
+/// Ends the audit log in order. After everything that could still have to be recorded.
+pub(crate) async fn close_audit(service: &Service) {
+    if let Err(error) = service.close_audit().await {
+        tracing::error!(detail = error.detail(), "the audit log is not closed in order");
+    } else if let Some(health) = service.audit_health() {
+        tracing::info!(last_digest = health.head, "the audit log is closed");
     }
 }
 

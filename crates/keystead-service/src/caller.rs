@@ -58,8 +58,7 @@ impl Caller {
     }
 
     /// The id of the access key that signed.
-    #[expect(dead_code, reason = "audit records and GetAccessKeyInfo tell it")]
-    pub(crate) fn access_key(&self) -> &str {
+    pub(crate) fn access_key_id(&self) -> &str {
         &self.access_key
     }
 

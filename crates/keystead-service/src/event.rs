@@ -4,6 +4,7 @@ use std::fmt;
 
 use keystead_model::AccountId;
 
+use crate::error::Result;
 use crate::keyring::Keyring;
 use crate::service::RequestId;
 
@@ -19,12 +20,44 @@ pub(crate) struct EventId([u8; 16]);
 impl EventId {
     /// The id of the record about `request` in the trail of `account`.
     pub(crate) fn of(keyring: &Keyring, request: RequestId, account: AccountId) -> Self {
-        let event = [&request.0[..], account.as_str().as_bytes()].concat();
-        let mut id = keyring.record_key().tag(b"event-id", &event);
+        Self::computed(keyring, b"event-id", request, account.as_str())
+    }
+
+    /// The id of the record about `request` if one under its usual id may be there already, with
+    /// another outcome: a commit failed, and nobody knows whether it stands.
+    pub(crate) fn after_doubt(keyring: &Keyring, request: RequestId, account: AccountId) -> Self {
+        Self::computed(keyring, b"event-id-after-doubt", request, account.as_str())
+    }
+
+    /// What the records of one request in several accounts have in common: `sharedEventID`.
+    pub(crate) fn shared(keyring: &Keyring, request: RequestId) -> Self {
+        Self::computed(keyring, b"shared-event-id", request, "")
+    }
+
+    /// The id of an event that no request brought about.
+    ///
+    /// # Errors
+    /// KMSInternalException: no random bytes.
+    pub(crate) fn fresh() -> Result<Self> {
+        Ok(Self::uuid(keystead_crypto::random_bytes()?))
+    }
+
+    fn computed(keyring: &Keyring, label: &[u8], request: RequestId, account: &str) -> Self {
+        let event = [&request.0[..], account.as_bytes()].concat();
         // The output of a pseudo-random function: a version 4 UUID (RFC 9562, 5.4).
+        Self::uuid(keyring.record_key().tag(label, &event))
+    }
+
+    fn uuid(mut id: [u8; 16]) -> Self {
         id[6] = id[6] & 0x0f | 0x40;
         id[8] = id[8] & 0x3f | 0x80;
         Self(id)
+    }
+}
+
+impl From<EventId> for keystead_audit::EventId {
+    fn from(id: EventId) -> Self {
+        Self::from_random(id.0)
     }
 }
 

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Map;
 
 use crate::asymmetric::encode_public_key;
+use crate::audit::KeyEvent;
 use crate::error::{Error, Result};
 use crate::keys::KeyEntry;
 use crate::paths;
@@ -117,6 +118,17 @@ impl Service {
         }
         let mut draft = Draft::default();
         self.drop_materials(&mut draft, &entry, &record, &expired)?;
+        let key = record.id.to_string();
+        for id in &expired {
+            let event = KeyEvent {
+                name: "DeleteExpiredKeyMaterial",
+                account: record.account,
+                region: &record.region,
+                arn: &entry.arn,
+                details: &[("keyId", &key), ("keyMaterialId", &id.to_string())],
+            };
+            self.note_event(&mut draft, &event)?;
+        }
         draft.commit(self).await?;
         Ok(true)
     }

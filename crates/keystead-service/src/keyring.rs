@@ -3,17 +3,18 @@
 //! ```text
 //! root key ─ wraps ─► domain key epochs ─ wrap ─► key material of each KMS key
 //!                                       ├ wraps ─► the record key, which authenticates records
-//!                                       └ wraps ─► the key that seals access keys
+//!                                       ├ wraps ─► the key that seals access keys
+//!                                       └ wraps ─► the key that signs the audit log
 //! ```
 //! The root key itself comes from outside (a file, or a passphrase that opens a slot in the
 //! store) and wraps nothing but the few domain key epochs, so changing it touches no KMS key.
 
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use keystead_crypto::{
-    AccessKeySeal, Argon2Cost, DomainKeys, MaterialContext, RecordKey, RootCheckError, RootKey,
-    RootKeyError, Secret, SymmetricMaterial, UnwrapError, root_check_value, secret_material_id,
-    verify_root_check_value,
+    AccessKeySeal, Argon2Cost, AuditSigningKey, DomainKeys, MaterialContext, RecordKey,
+    RootCheckError, RootKey, RootKeyError, Secret, SymmetricMaterial, UnwrapError,
+    root_check_value, secret_material_id, verify_root_check_value,
 };
 use keystead_model::{KeyId, KeyMaterialId};
 use keystead_store::{Guard, KeyRange, Revision, Store, StoreError, Versioned, Write};
@@ -62,6 +63,12 @@ pub enum OpenError {
     /// The store was made by a release that had no access keys, and not opened since.
     #[error("the store has no key for access keys yet: start the server once")]
     NoAccessKeys,
+    /// The store was made by a release that had no audit log, and not opened since.
+    #[error("the store has no key for the audit log yet: start the server once")]
+    NoAuditKey,
+    /// The audit log could not be opened.
+    #[error("cannot open the audit log: {0}")]
+    Audit(String),
     /// A record is damaged.
     #[error("the store is damaged: {0}")]
     Damaged(String),
@@ -143,6 +150,18 @@ pub async fn open_access_keys(store: &dyn Store, root: Root) -> Result<AccessKey
     Ok(domain.unwrap_access_key_seal(&wrapped.value)?)
 }
 
+/// The public key that verifies the audit log, an Ed25519 key. Reads alone: `store` may be a copy of
+/// the records under [`META`](paths::META).
+///
+/// # Errors
+/// [`OpenError`]; [`OpenError::NoAuditKey`] for a store of an earlier release.
+pub async fn audit_public_key(store: &dyn Store, root: Root) -> Result<[u8; 32], OpenError> {
+    let Some((header, _)) = header(store).await? else { return Err(OpenError::NoHeader) };
+    let domain = domain_keys(&root_key(&header, root)?, &header, &epochs(store).await?)?;
+    let wrapped = store.read(paths::AUDIT_KEY).await?.ok_or(OpenError::NoAuditKey)?;
+    Ok(domain.unwrap_audit_key(&wrapped.value)?.public_key()?)
+}
+
 /// Whether the store has been given its keys.
 ///
 /// # Errors
@@ -157,6 +176,7 @@ pub struct Keyring {
     domain: RwLock<DomainKeys>,
     record_key: RecordKey,
     access_keys: AccessKeySeal,
+    audit_key: Arc<AuditSigningKey>,
 }
 
 impl Keyring {
@@ -188,6 +208,7 @@ impl Keyring {
         let domain = DomainKeys::generate(store_id)?;
         let record_key = RecordKey::generate()?;
         let access_keys = AccessKeySeal::generate()?;
+        let audit_key = AuditSigningKey::generate()?;
         let header = Header {
             format: STORE_FORMAT,
             store_id: hex::encode(store_id),
@@ -202,9 +223,11 @@ impl Keyring {
             Write::Put(paths::domain(epoch), domain.wrap_epoch(&root, epoch)?),
             Write::Put(paths::RECORD_KEY.to_vec(), domain.wrap_record_key(&record_key)?),
             Write::Put(paths::ACCESS_KEYS.to_vec(), domain.wrap_access_key_seal(&access_keys)?),
+            Write::Put(paths::AUDIT_KEY.to_vec(), domain.wrap_audit_key(&audit_key)?),
         ];
         store.commit(vec![Guard::Absent(paths::STORE.to_vec())], writes).await?;
-        Ok(Self { domain: RwLock::new(domain), record_key, access_keys })
+        let audit_key = Arc::new(audit_key);
+        Ok(Self { domain: RwLock::new(domain), record_key, access_keys, audit_key })
     }
 
     async fn unlock(store: &dyn Store, root: &RootKey, header: &Header) -> Result<Self, OpenError> {
@@ -225,7 +248,19 @@ impl Keyring {
                 made
             }
         };
-        Ok(Self { domain: RwLock::new(domain), record_key, access_keys })
+        let audit_key = match store.read(paths::AUDIT_KEY).await? {
+            Some(wrapped) => domain.unwrap_audit_key(&wrapped.value)?,
+            // A store that was made before there was an audit log.
+            None => {
+                let made = AuditSigningKey::generate()?;
+                let path = paths::AUDIT_KEY.to_vec();
+                let write = Write::Put(path.clone(), domain.wrap_audit_key(&made)?);
+                store.commit(vec![Guard::Absent(path)], vec![write]).await?;
+                made
+            }
+        };
+        let audit_key = Arc::new(audit_key);
+        Ok(Self { domain: RwLock::new(domain), record_key, access_keys, audit_key })
     }
 
     /// The key that authenticates records.
@@ -236,6 +271,11 @@ impl Keyring {
     /// The key that seals the secrets of access keys.
     pub fn access_keys(&self) -> &AccessKeySeal {
         &self.access_keys
+    }
+
+    /// The key that signs the audit log.
+    pub(crate) fn audit_key(&self) -> Arc<AuditSigningKey> {
+        Arc::clone(&self.audit_key)
     }
 
     /// The domain keys as they are now.
@@ -407,6 +447,13 @@ pub async fn rotate_domain_key(store: &dyn Store, root: Root) -> Result<Rotation
     {
         let guard = Guard::At(paths::ACCESS_KEYS.to_vec(), found.revision);
         store.commit(vec![guard], vec![Write::Put(paths::ACCESS_KEYS.to_vec(), wrapped)]).await?;
+    }
+
+    if let Some(found) = store.read(paths::AUDIT_KEY).await?
+        && let Some(wrapped) = domain.rewrap_audit_key(&found.value)?
+    {
+        let guard = Guard::At(paths::AUDIT_KEY.to_vec(), found.revision);
+        store.commit(vec![guard], vec![Write::Put(paths::AUDIT_KEY.to_vec(), wrapped)]).await?;
     }
 
     let mut rewrapped = 0;

@@ -2,7 +2,8 @@
 //!
 //! This room alone combines the others: wire types from `keystead-model`, cryptography from
 //! `keystead-crypto`, records in a `keystead-store`, policies from `keystead-policy`, signed requests
-//! from `keystead-sigv4`, those who sign them from `keystead-identity`. It knows nothing of HTTP statuses, TLS, files or the environment, and takes
+//! from `keystead-sigv4`, those who sign them from `keystead-identity`, the audit log from
+//! `keystead-audit`. It knows nothing of HTTP statuses, TLS, files or the environment, and takes
 //! all time from an injected [`Clock`].
 //!
 //! Where to read: `road.rs` shows the path of every request on one screen, `ops/mod.rs` lists the
@@ -12,6 +13,7 @@ mod access;
 mod access_keys;
 mod aliases;
 mod asymmetric;
+mod audit;
 mod authorization;
 mod caller;
 mod clock;
@@ -53,6 +55,7 @@ pub mod state;
 
 pub use access::Access;
 pub use access_keys::{IssuedAccessKey, issue_access_key, open_access_key};
+pub use audit::{AuditHealth, AuditSettings, AuditSync};
 pub use clock::{Clock, MovableClock, SystemClock};
 pub use error::{Error, Fault};
 pub use keyring::{NewRoot, OpenError, Root};

@@ -7,11 +7,12 @@
 
 mod services;
 
-use keystead_model::{CreateKeyRequest, KeyId};
+use keystead_model::{CreateKeyRequest, KeyId, key_arn};
 use serde_json::Map;
 
 pub(crate) use services::ManagingService;
 
+use crate::audit::KeyEvent;
 use crate::caller::Caller;
 use crate::error::Result;
 use crate::ops::create_key;
@@ -65,6 +66,8 @@ impl Service {
         // The one guard that two first uses meet at.
         draft.absent(path.clone()).put(self, path, &alias)?;
         draft.put_raw(paths::key_alias(account, region, record.id, &name), Vec::new());
+        let arn = key_arn(region, account, record.id);
+        self.note_event(&mut draft, &KeyEvent::of_key("CreateKey", &record, &arn))?;
         match draft.commit(self).await {
             Err(error) if error.is_conflict() => Ok(()),
             result => result,

@@ -3,6 +3,7 @@
 
 use keystead_model::{AccountId, KeyId, KeyMaterialId, OriginType, Region};
 
+use crate::audit::KeyEvent;
 use crate::error::{Error, Result};
 use crate::keys::KeyEntry;
 use crate::records::{Imported, KeyRecord, MaterialEntry, MultiRegion, Settling};
@@ -63,6 +64,8 @@ impl Service {
                 ..other.record.clone()
             };
             draft.replace(self, other, &changed)?;
+            let event = KeyEvent::of_key("SynchronizeMultiRegionKey", &changed, &other.arn);
+            self.note_event(draft, &event)?;
         }
         Ok(())
     }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use keystead_crypto::BlobHeader;
 use keystead_model::{AliasName, Input, OperationName, Output, Region};
 
+use crate::audit::{Answered, Audited};
 use crate::authorization::{ConditionKeys, Wish};
 use crate::caller::Caller;
 use crate::error::Result;
@@ -21,9 +22,9 @@ use crate::write::Change;
 /// An operation of the API.
 pub(crate) trait Operation: 'static {
     /// The request, decoded and checked against every constraint of the model.
-    type Input: Input + ConditionKeys + Send + Sync;
+    type Input: Input + ConditionKeys + Audited + Send + Sync;
     /// The response.
-    type Output: Output + Send;
+    type Output: Output + Answered + Send;
     /// What the request acts on, resolved: [`Nothing`], [`Key`], [`Sealed`], …
     type Target: Target;
 

@@ -8,6 +8,7 @@
 //! | `meta/tracking` | since when uses of keys are recorded |
 //! | `meta/access-keys` | the key that seals access keys, wrapped by the domain key |
 //! | `meta/grantees` | stands once every grant is found by its grantee |
+//! | `meta/audit-key` | the key that signs the audit log, wrapped by the domain key |
 //! | `key/<account>/<region>/<key id>` | a key as one Region sees it |
 //! | `policy/<account>/<region>/<key id>` | its key policy |
 //! | `ref/<key id>` | which account and Regions hold the key id |
@@ -20,6 +21,7 @@
 //! | `grantee/<account>/<region>/<key id>/<principal>\|<grant id>` | the same, by grantee |
 //! | `grant-name/<account>/<region>/<key id>/<fingerprint>` | the id of the grant with this name and these properties |
 //! | `usage/<account>/<region>/<key id>` | the last use of a key |
+//! | `audit/<milliseconds, 16 hex digits>/<event id>` | audit records of a commit, on their way to the log |
 //! | `grave/<account>/<key id>/<Region or material>` | key material that must still be erased |
 //!
 //! Key material has no Region: the related keys of a multi-Region key share it.
@@ -33,6 +35,7 @@ pub(crate) const STORE: &[u8] = b"meta/store";
 pub(crate) const RECORD_KEY: &[u8] = b"meta/record-key";
 pub(crate) const TRACKING: &[u8] = b"meta/tracking";
 pub(crate) const ACCESS_KEYS: &[u8] = b"meta/access-keys";
+pub(crate) const AUDIT_KEY: &[u8] = b"meta/audit-key";
 
 /// What the paths of the store's own keys begin with.
 pub const META: &[u8] = b"meta/";
@@ -43,6 +46,14 @@ pub(crate) const GRANTS: &[u8] = b"grant/";
 /// Stands once every grant is found by its grantee.
 pub(crate) const GRANTEES: &[u8] = b"meta/grantees";
 pub(crate) const GRAVES: &[u8] = b"grave/";
+/// The audit records that have been committed and are not in the log yet.
+pub const OUTBOX: &[u8] = b"audit/";
+
+/// The place of a commit's audit records. What commits they belong to, hence their order, says
+/// their revision: two paths of one millisecond may be in either order.
+pub(crate) fn outbox(moment: i64, event: &impl std::fmt::Display) -> Path {
+    format!("audit/{:016x}/{event}", moment.max(0)).into_bytes()
+}
 
 pub(crate) fn domain(epoch: u32) -> Path {
     format!("meta/domain/{epoch:08x}").into_bytes()

@@ -50,11 +50,16 @@ pub fn encode<T: Serialize>(
     record: &T,
 ) -> Result<Vec<u8>, RecordError> {
     let json = serde_json::to_vec(record).map_err(|error| RecordError::Shape(name(path), error))?;
-    let mut bytes = Vec::with_capacity(1 + TAG + json.len());
+    Ok(encode_bytes(key, path, &json))
+}
+
+/// Writes a record for `path` that has a form of its own in place of one JSON value.
+pub(crate) fn encode_bytes(key: &RecordKey, path: &[u8], content: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(1 + TAG + content.len());
     bytes.push(FORMAT);
-    bytes.extend_from_slice(&key.tag(path, &json));
-    bytes.extend_from_slice(&json);
-    Ok(bytes)
+    bytes.extend_from_slice(&key.tag(path, content));
+    bytes.extend_from_slice(content);
+    bytes
 }
 
 /// Reads the record that was written for `path`.
@@ -66,6 +71,19 @@ pub fn decode<T: DeserializeOwned>(
     path: &[u8],
     bytes: &[u8],
 ) -> Result<T, RecordError> {
+    let json = decode_bytes(key, path, bytes)?;
+    serde_json::from_slice(json).map_err(|error| RecordError::Shape(name(path), error))
+}
+
+/// Reads what [`encode_bytes`] wrote for `path`.
+///
+/// # Errors
+/// [`RecordError::Damaged`], [`RecordError::Newer`].
+pub(crate) fn decode_bytes<'a>(
+    key: &RecordKey,
+    path: &[u8],
+    bytes: &'a [u8],
+) -> Result<&'a [u8], RecordError> {
     let (&format, rest) = bytes.split_first().ok_or_else(|| RecordError::Damaged(name(path)))?;
     if format != FORMAT {
         return Err(RecordError::Newer(name(path), format));
@@ -74,7 +92,7 @@ pub fn decode<T: DeserializeOwned>(
     if !key.verify(path, json, tag) {
         return Err(RecordError::Damaged(name(path)));
     }
-    serde_json::from_slice(json).map_err(|error| RecordError::Shape(name(path), error))
+    Ok(json)
 }
 
 /// A KMS key as one Region sees it. Dates are milliseconds since the epoch.

@@ -7,6 +7,9 @@
 //! Where request quotas are set, the request counts as soon as its group is known: after
 //! authentication, decoding or resolving ([`crate::throttling`]).
 //!
+//! What comes of it is recorded, where an audit trail is kept, before it is answered
+//! ([`crate::audit`]).
+//!
 //! Every operation travels it, none repeats a step of it. The order is the specification's
 //! (behaviour.md 5.6): an unsigned caller learns nothing of the body's faults, an unauthorized one
 //! nothing of a key's state.
@@ -16,6 +19,7 @@ use std::pin::Pin;
 
 use keystead_model::{DecodeError, Input, OperationName, Output};
 
+use crate::audit::Entry;
 use crate::caller::Caller;
 use crate::error::{Error, Result};
 use crate::operation::{Operation, Reads, Writes};
@@ -45,7 +49,13 @@ pub(crate) async fn answer(service: &Service, raw: RawRequest<'_>) -> Answer {
     };
     let result = match Caller::authenticate(service, &raw, "kms") {
         Ok(caller) => (ops::row(operation).run)(service, caller, raw.request_id, raw.body).await,
-        Err(error) => Err(Error::unauthenticated(&error)),
+        Err(error) => {
+            let error = Error::unauthenticated(&error);
+            if let Some(trail) = &service.trail {
+                trail.unauthenticated(&raw, operation.as_str(), &error);
+            }
+            Err(error)
+        }
     };
     Answer { operation: operation.as_str(), protocol: Protocol::Json, result }
 }
@@ -58,10 +68,16 @@ pub(crate) fn travel<'a, O: Operation, W: Way<O>>(
     body: &'a [u8],
 ) -> Travelling<'a> {
     Box::pin(async move {
-        let mut toll = Toll::begin(service, &caller, O::FACTS.name)?;
-        let result = journey::<O, W>(service, &caller, request, body, &mut toll).await;
-        toll.end(&caller)?;
-        result
+        let mut entry = Entry::begin(service, &caller, request, O::FACTS.name)?;
+        let result = async {
+            let mut toll = Toll::begin(service, &caller, O::FACTS.name)?;
+            let on_the_way = (&mut entry, &mut toll);
+            let result = journey::<O, W>(service, &caller, request, body, on_the_way).await;
+            toll.end(&caller)?;
+            result
+        }
+        .await;
+        entry.close(result).await
     })
 }
 
@@ -70,14 +86,15 @@ async fn journey<O: Operation, W: Way<O>>(
     caller: &Caller,
     request: RequestId,
     body: &[u8],
-    toll: &mut Toll<'_>,
+    (entry, toll): (&mut Entry<'_>, &mut Toll<'_>),
 ) -> Result<Reply> {
     let input = O::Input::decode(body).map_err(refused)?;
+    entry.decoded(&input, input.dry_run());
     toll.decoded::<O>(caller, &input)?;
     no_recipient(&input)?;
     O::check(service, caller, &input)?;
     for _ in 0..ATTEMPTS {
-        match attempt::<O, W>(service, caller, request, &input, toll).await {
+        match attempt::<O, W>(service, caller, request, &input, (entry, toll)).await {
             Err(error) if error.is_conflict() => tokio::task::yield_now().await,
             Err(error) => match error.first_use() {
                 // A dry run makes nothing.
@@ -95,11 +112,13 @@ async fn attempt<O: Operation, W: Way<O>>(
     caller: &Caller,
     request: RequestId,
     input: &O::Input,
-    toll: &mut Toll<'_>,
+    (entry, toll): (&mut Entry<'_>, &mut Toll<'_>),
 ) -> Result<O::Output> {
     let target = O::resolve(service, caller, input).await?;
+    entry.resolved(&target, &O::FACTS);
     toll.resolved(caller, &target, &O::FACTS)?;
     let authorized = authorize::<O>(service, caller, target, input).await?;
+    entry.authorized();
     let usable = authorized.usable::<O>()?;
     O::fits(&usable, input)?;
     O::verify(service, caller, &usable, input).await?;
@@ -107,7 +126,7 @@ async fn attempt<O: Operation, W: Way<O>>(
         return Err(Error::dry_run());
     }
     let used = Used::by::<O>(&usable);
-    let output = W::act(service, caller, usable, input).await?;
+    let output = W::act(service, caller, usable, input, entry).await?;
     // Here alone: what fails, and what is tried dry, uses no key.
     if let Some(used) = used {
         service.note(used, request).await;
@@ -122,6 +141,7 @@ pub(crate) trait Way<O: Operation>: 'static {
         caller: &Caller,
         usable: Usable<O::Target>,
         input: &O::Input,
+        entry: &mut Entry<'_>,
     ) -> impl Future<Output = Result<O::Output>> + Send;
 }
 
@@ -132,13 +152,16 @@ pub(crate) struct Reading;
 pub(crate) struct Writing;
 
 impl<O: Reads> Way<O> for Reading {
-    fn act(
+    async fn act(
         service: &Service,
         caller: &Caller,
         usable: Usable<O::Target>,
         input: &O::Input,
-    ) -> impl Future<Output = Result<O::Output>> + Send {
-        O::act(service, caller, usable, input)
+        entry: &mut Entry<'_>,
+    ) -> Result<O::Output> {
+        let answer = O::act(service, caller, usable, input).await?;
+        entry.answered(&answer);
+        Ok(answer)
     }
 }
 
@@ -148,10 +171,14 @@ impl<O: Writes> Way<O> for Writing {
         caller: &Caller,
         usable: Usable<O::Target>,
         input: &O::Input,
+        entry: &mut Entry<'_>,
     ) -> Result<O::Output> {
         let mut change = O::act(service, caller, usable, input).await?;
-        change.draft.commit(service).await?;
-        Ok(change.answer)
+        entry.answered(&change.answer);
+        entry.join(&mut change.draft);
+        let outcome = change.draft.commit(service).await;
+        entry.committed(&outcome);
+        outcome.map(|()| change.answer)
     }
 }
 

@@ -2,9 +2,10 @@
 //! (behaviour.md 4.6). Old material stays and opens what it sealed.
 
 use keystead_crypto::SymmetricMaterial;
-use keystead_model::{AccountId, KeyId, KeyMaterialId, OriginType, Region, RotationType};
+use keystead_model::{AccountId, KeyId, KeyMaterialId, OriginType, Region, RotationType, key_arn};
 use serde_json::Map;
 
+use crate::audit::KeyEvent;
 use crate::error::{Error, Result};
 use crate::import;
 use crate::keys::KeyEntry;
@@ -48,9 +49,10 @@ impl Service {
         date: i64,
         kind: RotationType,
     ) -> Result<()> {
+        let previous = record.current_material();
         if record.origin == OriginType::External {
             import::promote(record, date, kind);
-            return Ok(());
+            return self.note_rotation(record, draft, previous, kind);
         }
         let material = SymmetricMaterial::generate()?;
         let id = KeyMaterialId::new(material.id(&record.id.to_string(), record.spec.as_str())?);
@@ -65,7 +67,33 @@ impl Service {
             imported: None,
             unknown: Map::new(),
         });
-        Ok(())
+        self.note_rotation(record, draft, previous, kind)
+    }
+
+    fn note_rotation(
+        &self,
+        record: &KeyRecord,
+        draft: &mut Draft,
+        previous: Option<KeyMaterialId>,
+        kind: RotationType,
+    ) -> Result<()> {
+        let text = |id: Option<KeyMaterialId>| id.map(|id| id.to_string()).unwrap_or_default();
+        let (previous, current) = (text(previous), text(record.current_material()));
+        let (key, region) = (record.id.to_string(), &record.region);
+        let event = KeyEvent {
+            name: "RotateKey",
+            account: record.account,
+            region,
+            arn: &key_arn(region, record.account, record.id),
+            details: &[
+                ("rotationType", kind.as_str()),
+                ("keyOrigin", record.origin.as_str()),
+                ("previousKeyMaterialId", &previous),
+                ("currentKeyMaterialId", &current),
+                ("keyId", &key),
+            ],
+        };
+        self.note_event(draft, &event)
     }
 
     /// Completes what is due of a key's rotations. Answers whether anything was.

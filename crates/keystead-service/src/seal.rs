@@ -39,7 +39,7 @@ impl Usable<ReSealed> {
     /// KMSInternalException if there is none, which authorization has refused.
     pub(crate) fn destination(&self) -> Result<UsableKey<'_>> {
         let missing = || Error::internal("no destination");
-        self.destination.as_ref().map(|key| UsableKey(key)).ok_or_else(missing)
+        self.destination.as_ref().map(UsableKey).ok_or_else(missing)
     }
 }
 

@@ -10,6 +10,7 @@ use keystead_store::Store;
 use zeroize::Zeroizing;
 
 use crate::access::{Access, Gate};
+use crate::audit::{AuditSettings, Trail, left_behind};
 use crate::authorization::index_grantees;
 use crate::clock::Clock;
 use crate::error::Error;
@@ -127,6 +128,8 @@ pub struct ServiceSettings {
     pub quotas: Quotas,
     /// How often an account may call.
     pub rates: Rates,
+    /// Where and how the audit log is kept; `None`: none is.
+    pub audit: Option<AuditSettings>,
 }
 
 impl Default for ServiceSettings {
@@ -148,6 +151,7 @@ impl Default for ServiceSettings {
             grant_delay: 0,
             quotas: Quotas::default(),
             rates: Rates::default(),
+            audit: None,
         }
     }
 }
@@ -162,6 +166,8 @@ pub struct Service {
     pub(crate) usage: Usage,
     /// The keys of identity providers.
     pub(crate) providers: Providers,
+    /// The audit trail; `None`: none is kept. Boxed, since most requests look at it and few need more.
+    pub(crate) trail: Option<Box<Trail>>,
     /// Generates keys and pairs.
     pub(crate) generation: Mill,
     /// Private-key operations that would hold up other requests.
@@ -197,11 +203,19 @@ impl Service {
         let since = tracked_since(store.as_ref(), &keyring, now).await?;
         let usage = Usage::new(since, settings.noted_uses);
         let providers = Providers::new(Arc::clone(&settings.key_sets));
+        let trail = match &settings.audit {
+            Some(audit) => {
+                let waiting = left_behind(store.as_ref(), &keyring).await?;
+                let trail = Trail::open(audit, keyring.audit_key(), Arc::clone(&clock), waiting)?;
+                Some(Box::new(trail))
+            }
+            None => None,
+        };
         let keys = Keys::new(Arc::clone(&store), settings.cached_keys)?;
         let generation = Mill::new(settings.pair_threads, settings.pair_queue);
         let private_operations = Mill::new(settings.private_threads, settings.private_queue);
         let throttling = Throttling::new(settings.rates.clone());
-        Ok(Arc::new(Self {
+        let service = Arc::new(Self {
             store,
             clock,
             keyring,
@@ -209,11 +223,14 @@ impl Service {
             keys,
             usage,
             providers,
+            trail,
             generation,
             private_operations,
             throttling,
             settings,
-        }))
+        });
+        service.drain_from_now_on();
+        Ok(service)
     }
 
     /// Takes one request to its end. Never panics on any input.

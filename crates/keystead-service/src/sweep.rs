@@ -7,9 +7,10 @@
 //! goes. A sweep that is cut short is completed by the next.
 
 use keystead_crypto::RecordKey;
-use keystead_model::{AccountId, KeyId, OriginType, Region};
+use keystead_model::{AccountId, KeyId, OriginType, Region, key_arn};
 use keystead_store::{KeyRange, Store, Versioned};
 
+use crate::audit::KeyEvent;
 use crate::error::{Error, Result};
 use crate::paths;
 use crate::records::{
@@ -33,6 +34,7 @@ impl Service {
     pub async fn sweep(&self) -> std::result::Result<u64, Error> {
         // Its failure, told at the end, keeps no key alive.
         let unwritten = self.write_usage().await.err();
+        self.may_act()?;
         let (mut destroyed, mut failed) = (0, None);
         // One moment for all of it: the clock may be moved back meanwhile.
         let now = self.clock.now();
@@ -141,6 +143,8 @@ impl Service {
             draft.put(self, reference_path, &holders)?;
             self.part_from_related(&mut draft, &record, deletion).await?;
         }
+        let arn = key_arn(region, account, key);
+        self.note_event(&mut draft, &KeyEvent::of_key("DeleteKey", &record, &arn))?;
         draft.commit(self).await?;
         Ok(true)
     }

@@ -4,7 +4,9 @@ use keystead_model::{AccountId, KeyId, Region};
 use keystead_store::{Guard, Revision, Write};
 use serde::Serialize;
 
+use crate::audit::{Lines, parcel};
 use crate::error::{Error, Result};
+use crate::event::EventId;
 use crate::key_counts::Making;
 use crate::keys::KeyEntry;
 use crate::paths::{self, Path};
@@ -20,6 +22,8 @@ pub(crate) struct Draft {
     follow_ups: Vec<FollowUp>,
     /// The keys it makes, which count in their quota until it is committed and known to be.
     making: Vec<Making>,
+    /// Audit records that stand or fall with the commit.
+    records: Lines,
 }
 
 /// What an operation answers, and the commit that must be durable before it does.
@@ -108,6 +112,23 @@ impl Draft {
         self
     }
 
+    /// An audit record that goes along with the commit.
+    pub(crate) fn record(&mut self, line: (EventId, Vec<u8>)) -> &mut Self {
+        self.records.push(line);
+        self
+    }
+
+    /// The records of the request that asks for the change, before those of what it entails.
+    pub(crate) fn record_first(&mut self, lines: Lines) -> &mut Self {
+        self.records.splice(0..0, lines);
+        self
+    }
+
+    /// Whether there is anything to commit.
+    pub(crate) fn changes_something(&self) -> bool {
+        !self.writes.is_empty()
+    }
+
     /// The change, with what is answered once it is durable.
     pub(crate) fn answering<T>(self, answer: T) -> Change<T> {
         Change { draft: self, answer }
@@ -118,11 +139,22 @@ impl Draft {
     /// # Errors
     /// A conflict, upon which the request travels its road again, or KMSInternalException.
     pub(crate) async fn commit(&mut self, service: &Service) -> Result<()> {
-        let Self { guards, writes, follow_ups, making } = std::mem::take(self);
+        let Self { guards, mut writes, follow_ups, making, records } = std::mem::take(self);
         if writes.is_empty() {
             return Ok(());
         }
-        service.store.commit(guards, writes).await?;
+        match (&service.trail, parcel(service, &records)) {
+            (Some(trail), Some((path, bytes))) => {
+                writes.push(Write::Put(path, bytes));
+                trail.sending();
+                let made = service.store.commit(guards, writes).await;
+                trail.sent(made.is_ok());
+                made?;
+            }
+            _ => {
+                service.store.commit(guards, writes).await?;
+            }
+        }
         // Not left to the next request, for which the material of a key just disabled or destroyed
         // would wait in memory.
         service.keys.refresh();

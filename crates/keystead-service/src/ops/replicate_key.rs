@@ -6,6 +6,7 @@ use keystead_model::{
 };
 use serde_json::Map;
 
+use crate::audit::KeyEvent;
 use crate::caller::Caller;
 use crate::error::{Error, Result};
 use crate::multi_region::{first_state, shared};
@@ -109,6 +110,8 @@ impl Writes for ReplicateKey {
 
         let changed = KeyRecord { multi_region: Some(all), ..primary.clone() };
         service.replace_related_but(&mut draft, key, &changed, &region).await?;
+        // The replica's Region has a record of its own.
+        service.note_event(&mut draft, &KeyEvent::of_key("CreateKey", &replica, &arn))?;
         draft.holding(place);
         Ok(draft.answering(answer(&replica, &text, input)?))
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use keystead_model::{Empty, OperationName, UpdatePrimaryRegionRequest, key_arn};
 
 use super::replicate_key::target;
+use crate::audit::KeyEvent;
 use crate::caller::Caller;
 use crate::error::{Error, Result};
 use crate::operation::{Facts, Operation, Succeeded, Writes};
@@ -86,6 +87,9 @@ impl Writes for UpdatePrimaryRegion {
             record.multi_region = Some(all.clone());
             draft.replace(service, other, &record)?;
         }
+        // The new primary's Region has a record of its own.
+        let event = KeyEvent::of_key(Self::FACTS.name.as_str(), &new, &successor.arn);
+        service.note_event(&mut draft, &event)?;
         Ok(draft.answering(Empty))
     }
 }

@@ -175,6 +175,8 @@ impl TrustFacts<'_> {
             alias: None,
             aliases: None,
             same_key: None,
+            model: None,
+            unused: None,
             action: self.action,
             region: None,
             request: &Nothing,

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests fail by panicking")]
 
 mod asymmetric;
+mod audit;
 mod authorization;
 mod concurrency;
 mod contexts;

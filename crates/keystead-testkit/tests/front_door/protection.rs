@@ -149,8 +149,9 @@ async fn an_interrupted_rotation_is_completed_by_the_next() {
         }
         interruptions += 1;
     }
-    // The epoch, the record key, the key that seals access keys, two pages of materials, the old epochs.
-    assert_eq!(interruptions, 6);
+    // The epoch, the record key, the keys that seal access keys and sign the audit log, two pages of
+    // materials, the old epochs.
+    assert_eq!(interruptions, 7);
     let store = place.store();
     assert_eq!(epochs(store.as_ref()).await.len(), 1);
     store.close().await.unwrap();
