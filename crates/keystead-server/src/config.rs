@@ -233,7 +233,7 @@ impl Config {
         let data_dir = absolute(flags.data_dir.or(file.data_dir).unwrap_or_else(default_data_dir))?;
         let root_key_file = match flags.root_key_file.or(file.root_key_file) {
             Some(path) => absolute(path)?,
-            None => beside(&data_dir)?,
+            None => beside(&data_dir, ".root-key")?,
         };
         let tls = match (flags.tls_cert.or(file.tls_cert), flags.tls_key.or(file.tls_key)) {
             (Some(certificate), Some(key)) => Some(TlsFiles { certificate, key }),
@@ -346,15 +346,15 @@ fn absolute(path: PathBuf) -> Result<PathBuf, ConfigError> {
 }
 
 /// `<data_dir>.root-key`: beside the directory, so that a copy of the directory holds no key.
-fn beside(data_dir: &Path) -> Result<PathBuf, ConfigError> {
+fn beside(data_dir: &Path, suffix: &str) -> Result<PathBuf, ConfigError> {
     match data_dir.file_name() {
         Some(name) => {
             let mut name = name.to_owned();
-            name.push(".root-key");
+            name.push(suffix);
             Ok(data_dir.with_file_name(name))
         }
         None => refused(format!(
-            "the data directory `{}` has no name to put a root key beside it: name one by --root-key-file",
+            "the data directory `{}` has no name to put `*{suffix}` beside it: name that place by a setting",
             data_dir.display()
         )),
     }
@@ -601,8 +601,8 @@ mod tests {
 
     #[test]
     fn the_root_key_lies_beside_the_data_directory() {
-        assert_eq!(beside(Path::new("/a/b")).unwrap(), Path::new("/a/b.root-key"));
-        assert_eq!(beside(Path::new("/a/b/")).unwrap(), Path::new("/a/b.root-key"));
-        assert!(beside(Path::new("/")).is_err());
+        assert_eq!(beside(Path::new("/a/b"), ".root-key").unwrap(), Path::new("/a/b.root-key"));
+        assert_eq!(beside(Path::new("/a/b/"), ".root-key").unwrap(), Path::new("/a/b.root-key"));
+        assert!(beside(Path::new("/"), ".root-key").is_err());
     }
 }

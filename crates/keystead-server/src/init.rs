@@ -221,6 +221,9 @@ data_dir = "data"
 root_key_file = "root-key"
 identities = "identities.toml"
 
+# One record of every request. `keystead audit verify` finds what was altered.
+audit = { dir = "audit" }
+
 # Certificate chain and private key, PEM.
 # tls_cert = "tls.crt"
 # tls_key = "tls.key"

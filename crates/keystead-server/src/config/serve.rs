@@ -4,8 +4,9 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{Address, Config, ConfigError, File, Flags, refused};
+use super::{Address, Config, ConfigError, File, Flags, beside, refused};
 use crate::logging::{LogFormat, LogLevel};
+use crate::trail::Audit;
 
 /// The settings of `keystead serve` as flags and environment variables.
 #[derive(Args, Clone, Debug, Default)]
@@ -31,6 +32,9 @@ pub struct ServeFlags {
     /// File of accounts, users and roles
     #[arg(long, env = "KEYSTEAD_IDENTITIES", value_name = "FILE")]
     identities: Option<PathBuf>,
+    /// Directory of the audit log [default: DATA_DIR.audit]
+    #[arg(long, env = "KEYSTEAD_AUDIT_DIR", value_name = "DIR")]
+    audit_dir: Option<PathBuf>,
     /// TLS certificate chain (PEM)
     #[arg(long, env = "KEYSTEAD_TLS_CERT", value_name = "FILE")]
     tls_cert: Option<PathBuf>,
@@ -67,6 +71,7 @@ impl Config {
             root_key_file: given.root_key_file,
             root_passphrase_file: given.root_passphrase_file,
             identities: given.identities,
+            audit_dir: given.audit_dir,
             tls_cert: given.tls_cert,
             tls_key: given.tls_key,
             insecure_allow_remote: given.insecure_allow_remote,
@@ -78,7 +83,11 @@ impl Config {
         if flags.data_dir.is_none() && file.data_dir.is_none() {
             return refused("serve needs a data directory: --data-dir, or `data_dir` in the file");
         }
-        let config = Self::combine(flags, file)?;
+        let mut config = Self::combine(flags, file)?;
+        // Nothing is served unrecorded.
+        if config.audit.is_none() {
+            config.audit = Some(Audit::new(beside(&config.data_dir, ".audit")?));
+        }
         Ok(Self {
             serve: true,
             movable_clock: false,
@@ -166,5 +175,6 @@ mod tests {
         let given = ServeFlags { data_dir: Some("/d".into()), ..ServeFlags::default() };
         let config = Config::serve(given).unwrap();
         assert!(config.serve && !config.movable_clock);
+        assert_eq!(config.audit.unwrap().dir, Path::new("/d.audit"));
     }
 }
