@@ -204,7 +204,7 @@ def check(server, account, **opened_by):
     assert last.decode() == page["Keys"][0]["KeyId"]
     assert set(reader.under(b"meta/")) == {
         b"meta/store", b"meta/domain/00000001", b"meta/record-key", b"meta/tracking",
-        b"meta/access-keys", b"meta/grantees",
+        b"meta/access-keys", b"meta/audit-key", b"meta/grantees",
     }  # fmt: skip
     assert reader.rows[b"meta/grantees"] == b""
     invariants.check(reader)

@@ -217,8 +217,15 @@ impl Rows<'_> {
                 }
                 "meta" => ensure!(
                     rest.starts_with("domain/")
-                        || ["store", "record-key", "tracking", "access-keys", "grantees"]
-                            .contains(&rest),
+                        || [
+                            "store",
+                            "record-key",
+                            "tracking",
+                            "access-keys",
+                            "audit-key",
+                            "grantees"
+                        ]
+                        .contains(&rest),
                     "{path}: unknown"
                 ),
                 // A grave among others: key material that was not erased in time.
