@@ -12,7 +12,7 @@ use crate::authorization::Connection;
 use crate::principal::Principal;
 use crate::service::{RawRequest, Service};
 
-/// An authenticated caller. Made only by [`Caller::authenticate`].
+/// An authenticated caller. For requests made only by [`Caller::authenticate`].
 #[derive(Debug, Clone)]
 pub(crate) struct Caller {
     principal: Arc<Principal>,
@@ -44,6 +44,12 @@ impl Caller {
             Gate::Verified(verifier) => verified(service, verifier, raw, &authorization, scope)?,
         };
         Ok(Self { principal, access_key, region, connection: Connection::of(raw) })
+    }
+
+    /// Who would call, for a question what would be decided: no request, and nothing was proved. It
+    /// is asked about, and never handed to an operation.
+    pub(crate) fn supposed(principal: Arc<Principal>, region: Region) -> Self {
+        Self { principal, access_key: "".into(), region, connection: Connection::supposed() }
     }
 
     /// The account whose principal calls.

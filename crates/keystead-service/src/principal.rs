@@ -101,7 +101,6 @@ impl Principal {
 
     /// A session of a role. A tag of the session hides that of the role whose key differs in case
     /// at most.
-    #[cfg_attr(not(test), expect(dead_code, reason = "nothing issues sessions yet"))]
     pub(crate) fn of_role_session(
         account: &Account,
         role: &Role,
