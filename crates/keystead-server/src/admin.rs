@@ -139,7 +139,9 @@ impl Admin {
                 response.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
                 response
             }
-            _ => plain(StatusCode::NOT_FOUND, "/livez, /readyz, /metrics, /explain, /clock (dev)\n"),
+            _ => {
+                plain(StatusCode::NOT_FOUND, "/livez, /readyz, /metrics, /explain, /clock (dev)\n")
+            }
         }
     }
 
@@ -240,11 +242,7 @@ impl DevClock {
 
 /// Reads a body within its limits of size and time: who holds a connection without end would keep the
 /// probes out.
-async fn whole<B>(
-    body: B,
-    most: usize,
-    patience: Duration,
-) -> Result<Bytes, Response<Full<Bytes>>>
+async fn whole<B>(body: B, most: usize, patience: Duration) -> Result<Bytes, Response<Full<Bytes>>>
 where
     B: Body<Data = Bytes>,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
