@@ -222,7 +222,7 @@ fn reason(answer: &Explanation) -> String {
         Why::Statement(place) => format!("explicitly denied by {}", shown(place)),
         Why::Grant { id } => format!("allowed by grant {id}"),
         Why::Root => "the root of the account; nothing withholds it".to_owned(),
-        Why::NoAllow { layer } => format!("no statement of a {layer} allows it"),
+        Why::NoAllow { layer } => format!("no {layer} allows it"),
     }
 }
 
