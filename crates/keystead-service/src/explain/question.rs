@@ -129,6 +129,7 @@ impl Wanted {
         if !question.grant_tokens.is_empty() && !wanted.takes("GrantTokens") {
             return Err(Error::validation(format!("{action} takes no grant tokens")));
         }
+        wanted.named(question)?;
         Ok(wanted)
     }
 
