@@ -28,7 +28,7 @@ document = '{{"Version": "2012-10-17", "Statement": {{"Effect": "Allow", "Action
 [accounts.{ACCOUNT}.users.grantee]
 
 [accounts.{OTHER}]
-"""  # noqa: E501
+"""
 
 
 def user(name):
@@ -51,7 +51,8 @@ def agree(answer, call, parameters):
     if answer["allowed"]:
         assert told is None, (answer, told)
     else:
-        assert told == (answer["refusal"]["exception"], answer["refusal"].get("message", "")), answer
+        refused = answer["refusal"]
+        assert told == (refused["exception"], refused.get("message", "")), answer
     return answer["allowed"]
 
 
@@ -73,8 +74,12 @@ def test_explained_is_decided(served):
     key = administrator.create_key()["KeyMetadata"]["Arn"]
     clients = {name: served.kms(served.new_access_key(name))
                for name in ("reader", "sealer", "bounded", "grantee")}  # fmt: skip
+
+    def known(client):
+        return "Unrecognized" not in (refusal(client.list_keys) or ("",))[0]
+
     for client in clients.values():
-        eventually(lambda: "Unrecognized" not in (refusal(client.list_keys) or ("",))[0], "unknown")
+        eventually(lambda client=client: known(client), "an access key is not known")
     granted = administrator.create_grant(
         KeyId=key, GranteePrincipal=user("grantee"), Operations=["Encrypt", "GenerateDataKey"],
         Constraints={"EncryptionContextSubset": {"stage": "test"}},
