@@ -1,7 +1,7 @@
-//! A policy document: read, checked as a key policy, asked whether it locks its author out, printed.
+//! A policy document: read, checked as a key policy, asked about a request, printed.
 #![no_main]
 
-use keystead_policy::{Policy, pretty};
+use keystead_policy::{NoFacts, Policy, PrincipalKind, Request, RequestPrincipal, pretty};
 use libfuzzer_sys::fuzz_target;
 
 const ROOT: &str = "arn:aws:iam::111122223333:root";
@@ -11,7 +11,18 @@ fuzz_target!(|bytes: &[u8]| {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     let Ok(policy) = Policy::parse(text) else { return };
     let _ = policy.validate_as_key_policy();
-    let _ = policy.allows_root_or_principal_put_policy(ROOT, "111122223333", KEY);
+    let root = RequestPrincipal {
+        kind: PrincipalKind::Root,
+        partition: "aws",
+        account: "111122223333",
+        arn: ROOT,
+        session_arn: None,
+        unique_id: None,
+        name: None,
+    };
+    let action = "kms:PutKeyPolicy";
+    let request = Request { action, resource: Some(KEY), principal: &root, facts: &NoFacts };
+    let _ = policy.evaluate_resource_policy(&request);
     // GetKeyPolicy prints what PutKeyPolicy stored: what was read must print, to the same policy, and
     // printing again must change nothing.
     let printed = pretty(text).expect("what was read can be printed");

@@ -83,7 +83,11 @@ def comes_in(wrapping, algorithm, material):
         return ()
     if kind(material) == "ML_DSA" or algorithm == "RSAES_PKCS1_V1_5":
         return ()
-    if "AES_KEY_WRAP" not in algorithm:
+    if "AES_KEY_WRAP" in algorithm:
+        # For private keys alone.
+        if kind(material) in ("SYMMETRIC_DEFAULT", "HMAC"):
+            return ()
+    else:
         if kind(material) == "RSA":
             return ()
         if material == "ECC_NIST_P521" and wrapping == "RSA_2048":

@@ -30,6 +30,9 @@ CHINA = "cn-north-1"
 START_SECONDS = 60
 ABSENT_KEY = "1234abcd-12ab-34cd-56ef-1234567890ab"
 ABSENT_MULTI_REGION_KEY = "mrk-1234abcd12ab34cd56ef1234567890ab"
+
+# Of an operation that takes key ids and ARNs of keys alone.
+NO_ALIASES = "Key Aliases are not supported for this operation."
 TARGET = "TrentService."
 
 

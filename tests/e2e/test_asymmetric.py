@@ -52,8 +52,6 @@ SIGNATURE = {"RSA_2048": range(256, 257), "RSA_3072": range(384, 385), "RSA_4096
              "ECC_NIST_P521": range(8, 140), "ECC_SECG_P256K1": range(8, 73), "SM2": range(8, 73),
              "ECC_NIST_EDWARDS25519": range(64, 65), "ML_DSA_44": range(2420, 2421),
              "ML_DSA_65": range(3309, 3310), "ML_DSA_87": range(4627, 4628)}  # fmt: skip
-# Not in the deprecated enumeration, hence without CustomerMasterKeySpec (docs/compatibility.md).
-NEW_SPECS = {"ECC_NIST_EDWARDS25519", "ML_DSA_44", "ML_DSA_65", "ML_DSA_87"}
 MESSAGE = b"what both sides agree on"
 
 
@@ -138,7 +136,7 @@ def openssl_verifies(openssl, directory, algorithm, spki, message, signature):
 @pytest.mark.parametrize(("spec", "usage", "member", "algorithms"), MATRIX)
 def test_a_new_key_of_every_spec_and_usage(world, spec, usage, member, algorithms):
     key, kms = world.key(spec, usage), world.kms(spec)
-    old = {} if spec in NEW_SPECS else {"CustomerMasterKeySpec": spec}
+    old = {"CustomerMasterKeySpec": spec}
     assert set(key) == {
         "AWSAccountId", "Arn", "CreationDate", "Description", "Enabled", "KeyId", "KeyManager",
         "KeySpec", "KeyState", "KeyUsage", "MultiRegion", "Origin", member, *old,
@@ -404,8 +402,10 @@ def test_message_types_that_do_not_go_with_the_algorithm(world, spec, algorithm,
     for kind in kinds:
         request = {"KeyId": key, "SigningAlgorithm": algorithm, "Message": b"m" * 64}
         request |= {"MessageType": kind} if kind else {}
-        refused(kms.sign, "ValidationException", None, **request)
-        refused(kms.verify, "ValidationException", None, Signature=b"s" * 64, **request)
+        of = f"algorithm {algorithm}" if spec == "ECC_NIST_EDWARDS25519" else f"key spec {spec}"
+        text = f"Message type {kind or 'RAW'} is incompatible with {of}."
+        refused(kms.sign, "ValidationException", text, **request)
+        refused(kms.verify, "ValidationException", text, Signature=b"s" * 64, **request)
 
 
 # RSA and SM2 encryption.
@@ -841,3 +841,40 @@ def test_data_keys_need_a_symmetric_key(world):
                        ("generate_data_key_pair", {"KeyPairSpec": "ECC_NIST_P256"}),
                        ("generate_data_key_pair_without_plaintext", {"KeyPairSpec": "RSA_2048"})):  # fmt: skip
         refused(getattr(kms, name), "InvalidKeyUsageException", None, KeyId=key, **more)
+
+
+# The order of checks as it is reported of the real service: usage, key state, key spec.
+
+
+def test_usage_is_told_before_state_and_state_before_spec(kms):
+    mac = support.create(kms, KeySpec="HMAC_256", KeyUsage="GENERATE_VERIFY_MAC")
+    rsa_key = support.create(kms, KeySpec="RSA_2048", KeyUsage="ENCRYPT_DECRYPT")
+    sign = {"Message": b"m", "SigningAlgorithm": "RSASSA_PSS_SHA_256"}
+    usage = f"{mac['Arn']} key usage is GENERATE_VERIFY_MAC which is not valid for Sign."
+    for key in (mac, rsa_key):
+        kms.disable_key(KeyId=key["KeyId"])
+    refused(kms.sign, "InvalidKeyUsageException", usage, KeyId=mac["KeyId"], **sign)
+    refused(kms.generate_data_key, "DisabledException", f"{rsa_key['Arn']} is disabled.",
+            KeyId=rsa_key["KeyId"], KeySpec="AES_256")  # fmt: skip
+    kms.schedule_key_deletion(KeyId=mac["KeyId"], PendingWindowInDays=7)
+    refused(kms.sign, "InvalidKeyUsageException", usage, KeyId=mac["KeyId"], **sign)
+    kms.enable_key(KeyId=rsa_key["KeyId"])
+    for call in (kms.generate_data_key, kms.generate_data_key_without_plaintext):
+        refused(call, "InvalidKeyUsageException",
+                "You cannot generate a data key with an asymmetric CMK",
+                KeyId=rsa_key["KeyId"], NumberOfBytes=32)  # fmt: skip
+
+
+def test_a_block_that_is_to_be_a_symmetric_ciphertext(kms):
+    key = support.create(kms, KeySpec="RSA_2048", KeyUsage="ENCRYPT_DECRYPT")["KeyId"]
+    other = support.create(kms)["KeyId"]
+    block = kms.encrypt(KeyId=key, Plaintext=b"p", EncryptionAlgorithm="RSAES_OAEP_SHA_1")
+    block = block["CiphertextBlob"]
+    refused(kms.decrypt, "InvalidCiphertextException", None, KeyId=key, CiphertextBlob=block)
+    refused(kms.decrypt, "InvalidCiphertextException", None, KeyId=key, CiphertextBlob=block,
+            EncryptionAlgorithm="SYMMETRIC_DEFAULT")  # fmt: skip
+    refused(kms.re_encrypt, "InvalidCiphertextException", None, SourceKeyId=key,
+            CiphertextBlob=block, DestinationKeyId=other)  # fmt: skip
+    refused(kms.decrypt, "InvalidKeyUsageException",
+            "Algorithm SYMMETRIC_DEFAULT is incompatible with key spec RSA_2048.",
+            KeyId=key, DryRun=True, DryRunModifiers=["IGNORE_CIPHERTEXT"])  # fmt: skip

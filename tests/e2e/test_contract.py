@@ -17,6 +17,21 @@ from test_import import wrap
 MODEL = Loader().load_service_model("kms", "service-2")
 SHAPES, OPERATIONS = MODEL["shapes"], MODEL["operations"]
 
+# Constraints that the service tells of but the model lacks (reported of it in 2026).
+SHAPES["KeyIdType"] |= {"pattern": r"^\p{ASCII}+$"}
+
+
+# The deprecated enumeration lacks specs that the service answers with (recorded in 2025 and 2026).
+for _shape in ("KeyMetadata", "GetPublicKeyResponse"):
+    SHAPES[_shape]["members"]["CustomerMasterKeySpec"]["shape"] = "KeySpec"
+
+
+def compiled(shape):
+    """The pattern of a shape for Python, which has no classes of that spelling."""
+    pattern = shape.get("pattern", ".*").replace(r"\p{ASCII}", r"[\x00-\x7f]")
+    return re.compile(pattern, re.ASCII)
+
+
 # Codes that any operation may answer though no model lists them (behaviour.md 5.4 and its head).
 COMMON = {
     "ValidationException", "AccessDeniedException", "ThrottlingException", "NotAuthorizedException",
@@ -117,7 +132,7 @@ def valid(shape_name):
 
 def unmatched(shape):
     """A string of admitted length that does not match the pattern of the shape."""
-    pattern = re.compile(shape["pattern"], re.ASCII)
+    pattern = compiled(shape)
     for text in ("!", " ", "\u0100", "\x00"):
         text *= max(shape.get("min", 1), 1)
         if not pattern.fullmatch(text):
@@ -143,7 +158,7 @@ def violations(shape_name, path):
 
     if kind in ("string", "blob"):
         # A text of the wrong length may break the pattern as well: two violations in one message.
-        pattern = re.compile(shape.get("pattern", ".*"))
+        pattern = compiled(shape)
         for length, words in ((low and low - 1, "greater"), (high and high + 1, "less")):
             if length is None or words == "greater" and not low:
                 continue
@@ -193,8 +208,10 @@ def violations(shape_name, path):
         for name in shape.get("required", []):
             lacking = {k: v for k, v in whole.items() if k != name}
             where = prefix + name[0].lower() + name[1:]
-            yield lacking, where, "Member must not be null", "null"
-            yield lacking | {name: None}, where, "Member must not be null", "null"
+            secret = SHAPES[shape["members"][name]["shape"]].get("sensitive")
+            form = "hidden" if secret else "null"
+            yield lacking, where, "Member must not be null", form
+            yield lacking | {name: None}, where, "Member must not be null", form
         for name, member in shape["members"].items():
             inner = violations(member["shape"], prefix + name[0].lower() + name[1:])
             for value, where, text, form in inner:

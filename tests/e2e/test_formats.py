@@ -6,6 +6,7 @@ import configparser
 import hashlib
 import hmac
 import json
+import os
 import sqlite3
 import tomllib
 import uuid
@@ -13,9 +14,12 @@ import uuid
 import pytest
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.hazmat.primitives.serialization import load_der_private_key as load_private_key
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
 import interface
+import invariants
 import support
 
 SPEC = b"SYMMETRIC_DEFAULT"
@@ -41,6 +45,10 @@ def fields(*parts):
     return be32(len(parts)) + b"".join(be32(len(part)) + part for part in parts)
 
 
+def unpadded(text):
+    return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+
+
 def canonical(context):
     pairs = sorted((key.encode(), value.encode()) for key, value in context.items())
     framed = (be32(len(key)) + key + be32(len(value)) + value for key, value in pairs)
@@ -50,8 +58,10 @@ def canonical(context):
 class Reader:
     """A store, opened by what the document says."""
 
-    def __init__(self, file, root=None, passphrase=None):
-        with sqlite3.connect(f"file:{file}?mode=ro", uri=True) as database:
+    def __init__(self, file, root=None, passphrase=None, left_by_kill=False):
+        # A log that a kill left behind must be gone through, which needs the files for itself.
+        mode = "rw" if left_by_kill else "ro"
+        with sqlite3.connect(f"file:{file}?mode={mode}", uri=True) as database:
             assert database.execute("PRAGMA application_id").fetchone() == (0x4B535444,)
             assert database.execute("PRAGMA user_version").fetchone() == (1,)
             self.rows = {
@@ -121,17 +131,23 @@ class Reader:
     def tag(self, path, content):
         return mac(self.record_key, be32(len(path)) + path + content)[:16]
 
-    def material(self, account, key, material_id):
-        path = f"material/{account}/{key}/{material_id.hex()}".encode()
-        assert len(self.rows[path]) == 81
+    def material(self, account, key, material_id, spec=SPEC, suffix=""):
+        """Key material of any spec. The suffix is that of imported material."""
+        path = f"material/{account}/{key}/{material_id.hex()}{suffix}".encode()
         material = self.unwrap(
             self.rows[path], b"keystead/v1/domain/material",
-            account.encode(), key.encode(), SPEC, material_id,
+            account.encode(), key.encode(), spec, material_id,
         )  # fmt: skip
+        assert len(self.rows[path]) == len(material) + 49
         label = b"keystead/v1/material-id"
-        framed = be32(len(key)) + key.encode() + be32(len(SPEC)) + SPEC
+        framed = be32(len(key)) + key.encode() + be32(len(spec)) + spec
+        if len(material) != 32:
+            framed += be32(4) + be32(len(material))
         assert mac(kdf(material, label), label + framed) == material_id
         return material
+
+    def token(self, sealed, purpose, binding):
+        return self.unwrap(sealed, b"keystead/v1/domain/" + purpose, binding)
 
     def decrypt(self, blob, context):
         assert blob[:5] == bytes.fromhex("0102020001")
@@ -183,11 +199,15 @@ def check(server, account, **opened_by):
     event = reader.tag(b"event-id", uuid.UUID(request).bytes + account.encode())
     assert used["event"] == str(uuid.UUID(bytes=event, version=4))
 
-    sealed = page["NextMarker"].encode()
-    marker = base64.urlsafe_b64decode(sealed + b"=" * (-len(sealed) % 4))
     binding = f"ListKeys/{account}/us-east-1/".encode()
-    last = reader.unwrap(marker, b"keystead/v1/domain/marker", binding)
+    last = reader.token(unpadded(page["NextMarker"]), b"marker", binding)
     assert last.decode() == page["Keys"][0]["KeyId"]
+    assert set(reader.under(b"meta/")) == {
+        b"meta/store", b"meta/domain/00000001", b"meta/record-key", b"meta/tracking",
+        b"meta/access-keys", b"meta/grantees",
+    }  # fmt: skip
+    assert reader.rows[b"meta/grantees"] == b""
+    invariants.check(reader)
 
 
 def root_key(file):
@@ -208,6 +228,162 @@ def test_a_store_under_a_passphrase_is_as_documented(make_server, account, tmp_p
     server = make_server(arguments=[*interface.dev(data), interface.PASSPHRASE, str(file)])
     server.data = data
     check(server.start(), account, passphrase=b"correct horse")
+
+
+def public_half(pkcs8):
+    key = load_private_key(pkcs8, None)
+    return key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
+
+def opened(server):
+    server.stop()
+    reader = Reader(server.data / "keystead.db", root=root_key(server.root_key()))
+    invariants.check(reader)
+    return reader
+
+
+@pytest.mark.parametrize(
+    "spec",
+    ["RSA_2048", "ECC_NIST_P256", "ECC_NIST_P521", "ECC_SECG_P256K1", "ECC_NIST_EDWARDS25519",
+     "ML_DSA_44", "ML_DSA_87"],
+)  # fmt: skip
+def test_private_keys_are_as_documented(own_server, account, spec):
+    kms = own_server.client(account)
+    key = support.create(kms, KeySpec=spec, KeyUsage="SIGN_VERIFY")["KeyId"]
+    public = kms.get_public_key(KeyId=key)["PublicKey"]
+    reader = opened(own_server)
+    record = reader.record(f"key/{account}/us-east-1/{key}".encode())
+    assert base64.b64decode(record["public_key"], validate=True) == public
+    material_id = bytes.fromhex(record["materials"][0]["id"])
+    pkcs8 = reader.material(account, key, material_id, spec.encode())
+    if spec.startswith("ML_DSA"):
+        assert len(pkcs8) == 54
+    assert public_half(pkcs8) == public
+
+
+@pytest.mark.parametrize("bits, length", [(224, 28), (256, 32), (384, 48), (512, 64)])
+def test_hmac_keys_are_as_documented(own_server, account, bits, length):
+    kms = own_server.client(account)
+    spec = f"HMAC_{bits}"
+    key = support.create(kms, KeySpec=spec, KeyUsage="GENERATE_VERIFY_MAC")["KeyId"]
+    made = kms.generate_mac(KeyId=key, Message=b"m", MacAlgorithm=f"HMAC_SHA_{bits}")["Mac"]
+    reader = opened(own_server)
+    record = reader.record(f"key/{account}/us-east-1/{key}".encode())
+    material = reader.material(
+        account, key, bytes.fromhex(record["materials"][0]["id"]), spec.encode()
+    )
+    assert len(material) == length
+    assert hmac.digest(material, b"m", f"sha{bits}") == made
+
+
+def test_generations_and_imports_are_as_documented(own_server, account):
+    from test_import import FOR_EVER, external, parameters, put
+
+    kms, west = own_server.client(account), own_server.client(account, "us-west-2")
+    rotated = support.create(kms)["KeyId"]
+    kms.enable_key_rotation(KeyId=rotated, RotationPeriodInDays=100)
+    kms.rotate_key_on_demand(KeyId=rotated)
+    blob = kms.encrypt(KeyId=rotated, Plaintext=b"hello")["CiphertextBlob"]
+    imported, multi = external(kms)["KeyId"], external(kms, MultiRegion=True)["KeyId"]
+    material, of_multi = os.urandom(32), os.urandom(32)
+    put(kms, imported, material)
+    kms.delete_imported_key_material(KeyId=imported)
+    put(kms, imported, material, KeyMaterialDescription="again", **FOR_EVER)
+    second = os.urandom(32)
+    put(kms, imported, second, ImportType="NEW_KEY_MATERIAL", **FOR_EVER)
+    put(kms, multi, of_multi)
+    kms.replicate_key(KeyId=multi, ReplicaRegion="us-west-2")
+    put(west, multi, of_multi)
+    given = parameters(kms, imported, second)
+    wrapping = kms.get_parameters_for_import(
+        KeyId=multi, WrappingAlgorithm="RSAES_OAEP_SHA_1", WrappingKeySpec="RSA_2048"
+    )
+    reader = opened(own_server)
+
+    def record(key, region="us-east-1"):
+        return reader.record(f"key/{account}/{region}/{key}".encode())
+
+    found = record(rotated)
+    first, last = found["materials"]
+    assert (first["current"], last["current"]) == (False, True) and "rotated" not in first
+    assert last["rotated"] == {"date": last["created"], "kind": "ON_DEMAND"}
+    due = f"due/{found['rotation']['next']:016x}/{account}/us-east-1/{rotated}"
+    assert reader.record(due.encode()) == {
+        "account": account, "region": "us-east-1", "id": rotated
+    }  # fmt: skip
+    assert found["rotation"]["period"] == 100
+    assert reader.material(account, rotated, bytes.fromhex(first["id"]))
+    assert reader.decrypt(blob, {}) == b"hello"
+
+    found = record(imported)
+    first, last = found["materials"]
+    assert (first["imported"], last["imported"]) == (
+        {"present": True, "generation": 1, "pending": False, "description": "again"},
+        {"present": True, "generation": 2, "pending": True},
+    )
+    assert found["imports"] == 3 and last["current"] is False
+    assert reader.material(account, imported, bytes.fromhex(first["id"]), suffix=".1") == material
+    assert reader.material(account, imported, bytes.fromhex(last["id"]), suffix=".2") == second
+    for region in ("us-east-1", "us-west-2"):
+        (only,) = record(multi, region)["materials"]
+        assert only["imported"]["region"] == region
+        assert record(multi, region)["multi_region"] == {
+            "primary": "us-east-1", "replicas": ["us-west-2"],
+        }  # fmt: skip
+        got = reader.material(account, multi, bytes.fromhex(only["id"]), suffix=f".0.{region}")
+        assert got == of_multi
+
+    for key, sealed, algorithm, public in (
+        (imported, given["ImportToken"], "RSAES_OAEP_SHA_256", None),
+        (multi, wrapping["ImportToken"], "RSAES_OAEP_SHA_1", wrapping["PublicKey"]),
+    ):
+        content = reader.token(sealed, b"import-token", f"{account}/us-east-1/{key}".encode())
+        length = int.from_bytes(content[:4], "big")
+        token = json.loads(content[4 : 4 + length])
+        expires = token.pop("expires")
+        assert token == {"key": key, "algorithm": algorithm, "spec": "RSA_2048"}
+        assert public is None or public_half(content[4 + length :]) == public
+    assert expires == round(wrapping["ParametersValidTo"].timestamp() * 1000)
+
+
+def test_grants_are_as_documented(own_server, account):
+    kms = own_server.client(account)
+    key = support.create(kms)["KeyId"]
+    grantee, retiring = (f"arn:aws:iam::{account}:role/{name}" for name in ("uses", "ends"))
+    context = {"b": "1", "a": "\u00e9"}
+    wide = {
+        "KeyId": key, "GranteePrincipal": grantee, "RetiringPrincipal": retiring, "Name": "wide",
+        "Operations": ["Decrypt", "Encrypt"],
+        "Constraints": {"EncryptionContextSubset": context},
+    }  # fmt: skip
+    made = kms.create_grant(**wide)
+    bare = kms.create_grant(KeyId=key, GranteePrincipal=retiring, Operations=["DescribeKey"])
+    gone = kms.create_grant(**{**wide, "Name": "gone"})
+    kms.retire_grant(GrantToken=gone["GrantToken"])
+    page = kms.list_grants(KeyId=key, Limit=1)
+    reader = opened(own_server)
+
+    place = f"{account}/us-east-1/{key}"
+    record = reader.record(f"grant/{place}/{made['GrantId']}".encode())
+    created = record.pop("created")
+    assert record == {
+        "grantee": grantee, "retiring": retiring, "issuer": account, "name": "wide",
+        "operations": ["Decrypt", "Encrypt"], "subset": context,
+    }  # fmt: skip
+    record = reader.record(f"grant/{place}/{bare['GrantId']}".encode())
+    assert record.pop("created") >= created
+    assert record == {"grantee": retiring, "issuer": account, "operations": ["DescribeKey"]}
+    assert reader.record(f"key/{place}".encode())["grants"] == 2
+    # That the indexes hold what the grants say, and no more, is known by now.
+    indexes = {prefix: len(reader.under(prefix)) for prefix in (
+        b"grant/", b"grantee/", b"retirable/", b"grant-name/")}  # fmt: skip
+    assert indexes == {b"grant/": 2, b"grantee/": 2, b"retirable/": 1, b"grant-name/": 1}
+    for grant in (made, bare, gone):
+        content = reader.token(unpadded(grant["GrantToken"]), b"grant-token", b"")
+        assert content.decode() == f"{place}/{grant['GrantId']}"
+    binding = f"ListGrants/{account}/us-east-1/{key}//".encode()
+    last = reader.token(unpadded(page["NextMarker"]), b"marker", binding)
+    assert last.decode() == page["Grants"][0]["GrantId"]
 
 
 def test_a_second_reader_needs_the_right_root_key(own_server, account):

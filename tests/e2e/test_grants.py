@@ -394,7 +394,7 @@ def test_revoke_grant(server, kms, key, account, other):
         KeyId=create(kms)["KeyId"],
         GrantId=made["GrantId"],
     )
-    refused(kms.revoke_grant, "NotFoundException", "Invalid keyId 'alias/a'",
+    refused(kms.revoke_grant, "InvalidArnException", support.NO_ALIASES,
             KeyId="alias/a", GrantId=made["GrantId"])  # fmt: skip
     # Who may retire a grant may not therefore revoke it.
     retirable = grant(kms, key, account, RetiringPrincipal=support.root_arn(other[1]))
@@ -616,3 +616,12 @@ def test_a_deleted_key_takes_its_grants_along(own_server, account):
     own_server.restart()
     kms = own_server.client(account)
     gone()
+
+
+def test_a_grant_of_grants_alone(kms, account):
+    request = {"KeyId": create(kms)["KeyId"], "GranteePrincipal": f"arn:aws:iam::{account}:user/a"}
+    refused(kms.create_grant, "ValidationException",
+            "Grants must not contain only the CreateGrant operation.",
+            Operations=["CreateGrant"], **request)  # fmt: skip
+    assert kms.list_grants(KeyId=request["KeyId"])["Grants"] == []
+    kms.create_grant(Operations=["CreateGrant", "Encrypt"], **request)

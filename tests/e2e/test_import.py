@@ -70,8 +70,6 @@ def states(kms, key):
     [
         "RSAES_OAEP_SHA_1",
         "RSAES_OAEP_SHA_256",
-        "RSA_AES_KEY_WRAP_SHA_1",
-        "RSA_AES_KEY_WRAP_SHA_256",
     ],
 )
 def test_symmetric_material_by_every_wrapping(kms, algorithm, spec):
@@ -114,6 +112,20 @@ def test_private_keys_give_back_their_public_half(kms, spec, usage, algorithm, m
     assert "CurrentKeyMaterialId" not in kms.describe_key(KeyId=key)["KeyMetadata"]
 
 
+@pytest.mark.parametrize("spec", ["SYMMETRIC_DEFAULT", "HMAC_256"])
+@pytest.mark.parametrize("algorithm", ["RSA_AES_KEY_WRAP_SHA_1", "RSA_AES_KEY_WRAP_SHA_256"])
+def test_key_wrap_is_for_private_keys(kms, spec, algorithm):
+    usage = {"KeyUsage": "GENERATE_VERIFY_MAC"} if spec.startswith("HMAC") else {}
+    text = (
+        f"Wrapping algorithm {algorithm} and wrapping key spec RSA_3072 cannot be used to import a "
+        f"{spec} key."
+    )
+    support.refused(
+        kms.get_parameters_for_import, "ValidationException", text, WrappingKeySpec="RSA_3072",
+        KeyId=external(kms, KeySpec=spec, **usage)["KeyId"], WrappingAlgorithm=algorithm,
+    )  # fmt: skip
+
+
 @pytest.mark.parametrize("bits, length", [(224, 28), (256, 32), (384, 48), (512, 64)])
 def test_hmac_material(kms, bits, length):
     import hashlib
@@ -125,6 +137,26 @@ def test_hmac_material(kms, bits, length):
     put(kms, key, material)
     made = kms.generate_mac(KeyId=key, Message=b"m", MacAlgorithm=f"HMAC_SHA_{bits}")["Mac"]
     assert made == hmac.new(material, b"m", getattr(hashlib, f"sha{bits}")).digest()
+
+
+@pytest.mark.parametrize("spec", ["ML_DSA_44", "ML_DSA_65", "ML_DSA_87"])
+def test_no_key_waits_for_what_cannot_be_imported(kms, spec):
+    support.refused(
+        kms.create_key, "UnsupportedOperationException",
+        f"KeySpec {spec} is not supported for Origin EXTERNAL",
+        KeySpec=spec, KeyUsage="SIGN_VERIFY", Origin="EXTERNAL",
+    )  # fmt: skip
+
+
+def test_a_block_of_the_wrong_length(kms):
+    given = parameters(kms, external(kms)["KeyId"], os.urandom(32))
+    for wrong in (b"x", b"x" * 255, b"x" * 257, given["EncryptedKeyMaterial"] + b"x"):
+        request = {**given, "EncryptedKeyMaterial": wrong, **FOR_EVER}
+        support.refused(
+            kms.import_key_material, "ValidationException", "Invalid encrypted key size.", **request
+        )
+    request = {**given, "EncryptedKeyMaterial": b"x" * 256, **FOR_EVER}
+    support.refused(kms.import_key_material, "InvalidCiphertextException", None, **request)
 
 
 def test_what_does_not_fit(kms):
@@ -180,8 +212,15 @@ def test_only_external_keys_take_material(kms, key):
 )
 def test_wrappings_that_cannot_be(kms, spec, usage, algorithm, wrapping):
     key = external(kms, KeySpec=spec, KeyUsage=usage)["KeyId"]
+    code, text = "UnsupportedOperationException", None
+    if usage == "SIGN_VERIFY":
+        code = "ValidationException"
+        text = (
+            f"Wrapping algorithm {algorithm} and wrapping key spec {wrapping} cannot be used to "
+            f"import a {spec} key."
+        )
     support.refused(
-        kms.get_parameters_for_import, "UnsupportedOperationException",
+        kms.get_parameters_for_import, code, text,
         KeyId=key, WrappingAlgorithm=algorithm, WrappingKeySpec=wrapping,
     )  # fmt: skip
 

@@ -89,7 +89,8 @@ class World:
 
     def bring_in(self, kms, spec, usage, material):
         key = support.create(kms, KeySpec=spec, KeyUsage=usage, Origin="EXTERNAL")["KeyId"]
-        algorithm = "RSA_AES_KEY_WRAP_SHA_256"
+        secret = kind(spec) in ("SYMMETRIC_DEFAULT", "HMAC")
+        algorithm = "RSAES_OAEP_SHA_256" if secret else "RSA_AES_KEY_WRAP_SHA_256"
         given = kms.get_parameters_for_import(
             KeyId=key, WrappingAlgorithm=algorithm, WrappingKeySpec="RSA_2048"
         )
@@ -315,6 +316,10 @@ def check_import(world, judge, way, wrapping, algorithm, spec):
     kms = world.kms(wrapping, spec)
     usage = USAGES.get(kind(spec), "SIGN_VERIFY")
     region = "china" if "SM2" in (wrapping, spec) else "world"
+    if kind(spec) == "ML_DSA":
+        # No key is made to wait for what cannot come.
+        wanted = {"KeySpec": spec, "KeyUsage": usage, "Origin": "EXTERNAL"}
+        return way == "refused" and refused(kms.create_key, **wanted)
     key = world._once(("empty", spec, region), lambda: support.create(
         kms, KeySpec=spec, KeyUsage=usage, Origin="EXTERNAL")["KeyId"])  # fmt: skip
     wanted = {"KeyId": key, "WrappingAlgorithm": algorithm, "WrappingKeySpec": wrapping}

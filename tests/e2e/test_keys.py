@@ -165,6 +165,12 @@ def test_unknown_and_malformed_ids(kms, account, operation):
         "134f2428cec14b25a1ae9048164dba47": "Invalid keyId '134f2428cec14b25a1ae9048164dba47'",
         "mrk-fake-key-id": "Invalid keyId 'mrk-fake-key-id'",
         "nonsense": "Invalid keyId 'nonsense'",
+        key_arn(account, "nonsense"): "Invalid keyId nonsense",
+        key_arn(account, "nonsense", "eu-west-1"): "Invalid arn eu-west-1",
+        ABSENT_KEY.upper(): f"Key '{key_arn(account, ABSENT_KEY.upper())}' does not exist",
+        key_arn(account, ABSENT_KEY.upper()): (
+            f"Key '{key_arn(account, ABSENT_KEY.upper())}' does not exist"
+        ),
         key_arn(account, ABSENT_KEY, "eu-west-1"): "Invalid arn eu-west-1",
     }
     for name, message in absent.items():
@@ -233,7 +239,9 @@ def test_unknown_aliases(kms, account, operation):
 def test_aliases_are_no_key_ids(kms, key, operation):
     kms.create_alias(AliasName="alias/a", TargetKeyId=key["KeyId"])
     method, request = call(kms, operation, "alias/a")
-    refused(method, "NotFoundException", "Invalid keyId 'alias/a'", **request)
+    refused(method, "InvalidArnException", support.NO_ALIASES, **request)
+    method, request = call(kms, operation, support.alias_arn(key["AWSAccountId"], "alias/a"))
+    refused(method, "InvalidArnException", support.NO_ALIASES, **request)
     assert state(kms, key) == "Enabled"
 
 
@@ -496,3 +504,18 @@ def test_concurrent_tagging_loses_nothing(kms, key):
         list(pool.map(lambda n: kms.tag_resource(
             KeyId=key["KeyId"], Tags=[{"TagKey": f"t{n:02}", "TagValue": str(n)}]), range(40)))  # fmt: skip
     assert len(kms.list_resource_tags(KeyId=key["KeyId"])["Tags"]) == 40
+
+
+def test_key_ids_are_ascii(server, account):
+    pattern = r"Member must satisfy regular expression pattern: ^\p{ASCII}+$"
+    answer = server.post("DescribeKey", {"KeyId": "キー"}, account=account)
+    assert answer.kind() == "ValidationException"
+    assert answer.message() == (
+        f"1 validation error detected: Value 'キー' at 'keyId' failed to satisfy constraint: {pattern}"
+    )
+    answer = server.post("GetPublicKey", {"KeyId": ""}, account=account)
+    assert answer.message() == (
+        "2 validation errors detected: Value '' at 'keyId' failed to satisfy constraint: Member must "
+        "have length greater than or equal to 1; Value '' at 'keyId' failed to satisfy constraint: "
+        + pattern
+    )

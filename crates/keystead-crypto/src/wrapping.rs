@@ -148,9 +148,8 @@ pub enum WrappingMismatch {
 /// Whether a wrapping key, an algorithm and a kind of material go together.
 ///
 /// As AWS documents: RSA private keys are too long for OAEP and for SM2PKE, and a P-521 private key
-/// is for OAEP under RSA_2048. AWS takes no ML-DSA keys at all. The two-step algorithms are documented
-/// for RSA and ECC private keys; there is no reason to refuse shorter material, and it is not
-/// refused.
+/// is for OAEP under RSA_2048. AWS takes no ML-DSA keys at all. The two-step algorithms are for private
+/// keys alone: AWS was seen to refuse them for a symmetric key.
 ///
 /// # Errors
 /// [`WrappingMismatch`].
@@ -161,7 +160,7 @@ pub fn check_wrapping(
 ) -> Result<(), WrappingMismatch> {
     let max = algorithm.outer().max_plaintext(key.key_spec()).ok_or(WrappingMismatch::Key)?;
     let fits = match material {
-        ImportedMaterial::Symmetric | ImportedMaterial::Mac(_) => true,
+        ImportedMaterial::Symmetric | ImportedMaterial::Mac(_) => !algorithm.is_two_step(),
         ImportedMaterial::Asymmetric(spec) => match spec {
             AsymmetricSpec::MlDsa44 | AsymmetricSpec::MlDsa65 | AsymmetricSpec::MlDsa87 => false,
             _ if algorithm.is_two_step() => true,
@@ -218,6 +217,10 @@ impl WrappingKey {
         }
         let decrypt = |block: &[u8]| self.key.decrypt(outer, block).map_err(|_| INVALID);
         if !algorithm.is_two_step() {
+            // An RSA block is as long as the modulus; SM2 has no such length.
+            if self.key.spec().modulus_len().is_some_and(|length| length != encrypted.len()) {
+                return Err(WrappingError::Length);
+            }
             return decrypt(encrypted);
         }
         let block_len = self.key.spec().modulus_len().ok_or(WrappingError::Algorithm)?;
@@ -232,6 +235,9 @@ pub enum WrappingError {
     /// The wrapping algorithm is not one of the wrapping key's spec.
     #[error("the wrapping algorithm does not go with the wrapping key")]
     Algorithm,
+    /// One RSA block would be of another length.
+    #[error("not of the length of a block")]
+    Length,
     /// Not made with the public half of this key and this algorithm.
     #[error("invalid ciphertext")]
     InvalidCiphertext,

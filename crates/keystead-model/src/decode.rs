@@ -122,7 +122,7 @@ impl<'a> Members<'a> {
         match position.map(|position| self.given.swap_remove(position).1) {
             None | Some(Value::Null) => {
                 if member.required {
-                    violations.null(&at);
+                    violations.null(&at, member.shape);
                 }
                 Ok(None)
             }

@@ -48,8 +48,9 @@ pub(crate) enum Shown<'v> {
 
 impl Violations {
     /// A required member is absent or null.
-    pub(crate) fn null(&mut self, at: &Path<'_>) {
-        self.push(&Shown::Null, at, format_args!("Member must not be null"));
+    pub(crate) fn null(&mut self, at: &Path<'_>, shape: &Shape) {
+        let shown = if shape.sensitive { Shown::Hidden } else { Shown::Null };
+        self.push(&shown, at, format_args!("Member must not be null"));
     }
 
     /// A value is not of its enumeration.

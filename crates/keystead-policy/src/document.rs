@@ -198,7 +198,7 @@ fn statement_list(value: Json) -> Result<Vec<Statement>, PolicyError> {
     if items.is_empty() {
         return Err(PolicyError::new("Policy must contain at least one statement."));
     }
-    let statements = items
+    items
         .into_iter()
         .enumerate()
         .map(|(index, item)| {
@@ -206,17 +206,7 @@ fn statement_list(value: Json) -> Result<Vec<Statement>, PolicyError> {
                 PolicyError::new(format!("Statement {}: {}", index + 1, error.message))
             })
         })
-        .collect::<Result<Vec<_>, _>>()?;
-    let mut sids = std::collections::HashSet::new();
-    for sid in statements.iter().filter_map(|statement| statement.sid.as_deref()) {
-        if !sid.is_empty() && !sids.insert(sid) {
-            return Err(PolicyError::new(format!(
-                "Policy has more than one statement with the Sid {}.",
-                quoted(sid)
-            )));
-        }
-    }
-    Ok(statements)
+        .collect()
 }
 
 fn statement(value: Json) -> Result<Statement, PolicyError> {
@@ -479,10 +469,6 @@ mod tests {
             ),
             (r#"{"Statement":{"Effect":"Allow","Condition":{"Bool":{"":"x"}}}}"#, "key is empty"),
             (r#"{"Statement":{"Effect":"Allow","Condition":{"Bool":{"k":null}}}}"#, "not null"),
-            (
-                r#"{"Statement":[{"Sid":"a","Effect":"Allow"},{"Sid":"a","Effect":"Deny"}]}"#,
-                "Sid 'a'",
-            ),
         ] {
             let message = Policy::parse(text).expect_err(text).message().to_owned();
             assert!(message.contains(part), "{text}: {message}");

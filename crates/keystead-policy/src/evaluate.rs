@@ -2,7 +2,7 @@
 
 use crate::condition::Operator;
 use crate::document::{Effect, Policy};
-use crate::facts::{Facts, Request, RequestPrincipal};
+use crate::facts::Request;
 use crate::rule::{Asked, DocumentKind, Miss, Reach};
 
 /// What one document says about one request.
@@ -123,22 +123,6 @@ impl Policy {
             .collect()
     }
 
-    /// The lockout safety check: whether, under this key policy, the principal may replace it
-    /// again, by `kms:PutKeyPolicy` on `key_arn` with the facts given. An Allow for its account
-    /// counts: whether its identity policies allow the action as well is left to who asks.
-    #[must_use]
-    pub fn allows_put_key_policy(
-        &self,
-        principal: &RequestPrincipal<'_>,
-        key_arn: &str,
-        facts: &dyn Facts,
-    ) -> bool {
-        let request =
-            Request { action: "kms:PutKeyPolicy", resource: Some(key_arn), principal, facts };
-        let verdict = self.evaluate_resource_policy(&request);
-        verdict.denied().is_none() && verdict.allowed_any().is_some()
-    }
-
     pub(crate) fn evaluate(&self, asked: &Asked<'_>, kind: DocumentKind) -> Verdict {
         let mut verdict = Verdict::default();
         for (index, (statement, rule)) in self.statements().iter().zip(self.rules()).enumerate() {
@@ -161,7 +145,7 @@ mod tests {
 
     use super::*;
     use crate::condition::{SetOperator, Test};
-    use crate::facts::{Fact, NoFacts, PrincipalKind};
+    use crate::facts::{Fact, Facts, PrincipalKind, RequestPrincipal};
 
     const KEY: &str = "arn:aws:kms:us-east-1:111122223333:key/1234";
 
@@ -244,28 +228,5 @@ mod tests {
         assert_eq!(verdict.allowed(Reach::User), None);
         let foreign = policy.explain(&request, DocumentKind::Identity);
         assert!(foreign.iter().all(|trace| trace.outcome == Outcome::NotPrincipal));
-    }
-
-    #[test]
-    fn lockout_check_evaluates_conditions() {
-        let statement = |effect: &str, condition: &str| {
-            format!(
-                r#"{{"Effect":"{effect}","Principal":{{"AWS":"111122223333"}},"Action":"kms:*",
-                "Resource":"*","Condition":{condition}}}"#
-            )
-        };
-        let home = r#"{"IpAddress":{"aws:SourceIp":"192.0.2.0/24"}}"#;
-        let away = r#"{"NotIpAddress":{"aws:SourceIp":"192.0.2.0/24"}}"#;
-        let keeps = |statements: &str, facts: &dyn Facts| {
-            policy(statements).allows_put_key_policy(&alice(), KEY, facts)
-        };
-        assert!(keeps(&statement("Allow", home), &FromHome));
-        assert!(!keeps(&statement("Allow", away), &FromHome));
-        assert!(!keeps(&statement("Allow", home), &NoFacts));
-        let both =
-            |denied: &str| format!("{},{}", statement("Allow", "{}"), statement("Deny", denied));
-        assert!(keeps(&both(away), &FromHome));
-        assert!(!keeps(&both(home), &FromHome));
-        assert!(!keeps(&both(away), &NoFacts));
     }
 }

@@ -3,7 +3,7 @@
 use crate::condition::SetOperator;
 use crate::document::{Clause, Effect, Policy, Statement};
 use crate::principal::{
-    AwsPrincipal, Principals, is_account, is_canonical_user, is_federation, is_service_name,
+    AwsPrincipal, Principals, is_canonical_user, is_federation, is_service_name,
 };
 
 /// The key policy of a key that was created without one, as the service writes it (recorded in a
@@ -96,32 +96,6 @@ impl Policy {
         }
         Ok(())
     }
-
-    /// The lockout safety check without knowledge of requests: whether the policy lets its
-    /// principal replace it later on. [`Policy::allows_put_key_policy`] evaluates conditions too.
-    ///
-    /// `principal_arn` is the caller as policies name it (for a role session the role's ARN or the
-    /// session's), `account` the caller's 12 digits, `key_arn` the key the policy is for. True
-    /// when a statement allows `kms:PutKeyPolicy` on the key to the caller itself or to the root
-    /// of its account, and none denies it. A statement for the account's root only delegates:
-    /// whether the caller's own identity policies allow the action is left to who asks.
-    ///
-    /// Conditions are not evaluated, since they speak of requests to come. A statement with a
-    /// Condition is read in the way that locks nobody out unseen: an Allow that has one does not
-    /// count, a Deny that has one does. Whoever knows better has BypassPolicyLockoutSafetyCheck.
-    /// The same caution reads policy variables: they never match in an Allow.
-    #[must_use]
-    pub fn allows_root_or_principal_put_policy(
-        &self,
-        principal_arn: &str,
-        account: &str,
-        key_arn: &str,
-    ) -> bool {
-        let caller = Caller::new(principal_arn, account);
-        let concerns = |statement: &&Statement| caller.is_concerned(statement, key_arn);
-        let mut applying = self.statements().iter().filter(concerns).peekable();
-        applying.peek().is_some() && applying.all(|statement| statement.effect == Effect::Allow)
-    }
 }
 
 fn check_principals(principals: &Principals) -> Result<(), KeyPolicyError> {
@@ -176,111 +150,12 @@ fn check_conditions(statement: &Statement) -> Result<(), KeyPolicyError> {
     Ok(())
 }
 
-/// Who asks, in the forms in which a statement may name it.
-struct Caller<'a> {
-    arn: &'a str,
-    account: &'a str,
-    partition: &'a str,
-    /// The role's name, when the caller is a session of a role.
-    role: Option<&'a str>,
-}
-
-impl<'a> Caller<'a> {
-    fn new(arn: &'a str, account: &'a str) -> Self {
-        let mut parts = arn.splitn(6, ':').skip(1);
-        let partition = parts.next().unwrap_or("");
-        let role = parts
-            .last()
-            .and_then(|resource| resource.strip_prefix("assumed-role/"))
-            .and_then(|rest| rest.split('/').next());
-        Self { arn, account, partition, role }
-    }
-
-    /// Whether the statement speaks of this caller, this key and `kms:PutKeyPolicy`, in doubt
-    /// towards refusal.
-    fn is_concerned(&self, statement: &Statement, key_arn: &str) -> bool {
-        let (Some(principals), Some(actions), Some(resources)) =
-            (&statement.principals, &statement.actions, &statement.resources)
-        else {
-            return false;
-        };
-        let denies = statement.effect == Effect::Deny;
-        (denies || statement.conditions.is_empty())
-            && self.is_covered(principals, statement.effect)
-            && actions.covers(|list| list.iter().any(|entry| entry.covers("kms:PutKeyPolicy")))
-            && match resources {
-                Clause::Only(list) => list.iter().any(|entry| {
-                    entry.covers(key_arn) || (denies && entry.as_str().contains("${"))
-                }),
-                Clause::AllBut(list) => !list.iter().any(|entry| {
-                    entry.covers(key_arn) || (!denies && entry.as_str().contains("${"))
-                }),
-            }
-    }
-
-    fn is_covered(&self, clause: &Clause<Principals>, effect: Effect) -> bool {
-        let names_self = |list: &Principals| list.aws().any(|entry| self.is_named_by(entry));
-        let names_account = |list: &Principals| list.aws().any(|entry| self.is_of(entry));
-        match (clause, effect) {
-            (Clause::Only(list), _) => names_self(list) || names_account(list),
-            (Clause::AllBut(list), Effect::Allow) => !names_self(list) && !names_account(list),
-            // To be spared by a Deny, a user or role must be listed beside its account.
-            (Clause::AllBut(list), Effect::Deny) => {
-                !(names_account(list) && (self.is_root() || names_self(list)))
-            }
-        }
-    }
-
-    fn is_root(&self) -> bool {
-        matches!(AwsPrincipal::parse(self.arn), AwsPrincipal::Account { .. })
-    }
-
-    /// Whether the entry is the caller itself: its ARN, or for a session the ARN of its role, whose
-    /// path a session's ARN does not show.
-    fn is_named_by(&self, entry: &AwsPrincipal) -> bool {
-        match entry {
-            AwsPrincipal::Everyone => true,
-            AwsPrincipal::Arn { arn, .. } if arn == self.arn => true,
-            AwsPrincipal::Arn { arn, account } if account == self.account => {
-                let parts: Vec<&str> = arn.splitn(6, ':').collect();
-                match (self.role, &parts[..]) {
-                    (Some(role), [_, partition, "iam", _, _, resource]) => {
-                        *partition == self.partition
-                            && resource.starts_with("role/")
-                            && resource.rsplit('/').next() == Some(role)
-                    }
-                    _ => false,
-                }
-            }
-            _ => false,
-        }
-    }
-
-    /// Whether the entry is the caller's account, or everyone.
-    fn is_of(&self, entry: &AwsPrincipal) -> bool {
-        match entry {
-            AwsPrincipal::Everyone => true,
-            AwsPrincipal::Account { account, partition } => {
-                is_account(account)
-                    && account == self.account
-                    && partition.as_deref().is_none_or(|partition| partition == self.partition)
-            }
-            _ => false,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests fail by panicking")]
 
     use super::*;
     use crate::pretty;
-
-    const ROOT: &str = "arn:aws:iam::111122223333:root";
-    const USER: &str = "arn:aws:iam::111122223333:user/Alice";
-    const SESSION: &str = "arn:aws:sts::111122223333:assumed-role/Admin/me";
-    const KEY: &str = "arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
 
     fn policy(statements: &str) -> Policy {
         Policy::parse(&format!(r#"{{"Version":"2012-10-17","Statement":[{statements}]}}"#)).unwrap()
@@ -290,16 +165,8 @@ mod tests {
         format!(r#"{{"Effect":"Allow","Principal":{principal},"Action":"kms:*","Resource":"*"}}"#)
     }
 
-    fn deny(principal: &str) -> String {
-        allow(principal).replace("Allow", "Deny")
-    }
-
     fn aws(principal: &str) -> String {
         format!(r#"{{"AWS":"{principal}"}}"#)
-    }
-
-    fn keeps(statements: &str, caller: &str) -> bool {
-        policy(statements).allows_root_or_principal_put_policy(caller, "111122223333", KEY)
     }
 
     #[test]
@@ -312,7 +179,6 @@ mod tests {
         );
         assert!(text.ends_with("\"Resource\" : \"*\"\n  } ]\n}"));
         Policy::parse(&text).unwrap().validate_as_key_policy().unwrap();
-        assert!(keeps(&allow(&aws(ROOT)), ROOT));
     }
 
     #[test]
@@ -368,78 +234,5 @@ mod tests {
         with("ForAnyValue:StringEquals", "kms:EncryptionContext:App").unwrap();
         with("ForAllValues:StringEquals", "kms:EncryptionContextKeys").unwrap();
         with("StringEquals", "aws:RequestTag/a").unwrap();
-    }
-
-    #[test]
-    fn who_keeps_the_policy() {
-        for caller in [ROOT, USER, SESSION] {
-            assert!(keeps(&allow(&aws(ROOT)), caller));
-            assert!(keeps(&allow(&aws("111122223333")), caller));
-            assert!(keeps(&allow("\"*\""), caller));
-            assert!(!keeps(&allow(&aws("444455556666")), caller));
-            assert!(!keeps(&allow(&aws("arn:aws-cn:iam::111122223333:root")), caller));
-            assert!(!keeps(&allow(r#"{"Service":"ec2.amazonaws.com"}"#), caller));
-        }
-        assert!(keeps(&allow(&aws(USER)), USER));
-        assert!(!keeps(&allow(&aws(USER)), ROOT));
-        assert!(!keeps(&allow(&aws(USER)), "arn:aws:iam::111122223333:user/Bob"));
-        assert!(keeps(&allow(&aws(SESSION)), SESSION));
-        assert!(keeps(&allow(&aws("arn:aws:iam::111122223333:role/path/Admin")), SESSION));
-        assert!(!keeps(&allow(&aws("arn:aws:iam::111122223333:role/Other")), SESSION));
-        assert!(!keeps(&allow(&aws("arn:aws:iam::444455556666:role/Admin")), SESSION));
-    }
-
-    #[test]
-    fn deny_wins_in_any_order() {
-        for caller in [ROOT, USER] {
-            let both = [allow("\"*\""), deny(&aws(ROOT))];
-            assert!(!keeps(&both.join(","), caller));
-            assert!(!keeps(&[both[1].clone(), both[0].clone()].join(","), caller));
-        }
-        assert!(keeps(&[allow("\"*\""), deny(&aws(USER))].join(","), ROOT));
-        assert!(!keeps(&[allow("\"*\""), deny(&aws(USER))].join(","), USER));
-        assert!(!keeps(&deny("\"*\""), ROOT));
-    }
-
-    #[test]
-    fn not_principal() {
-        let but = |text: String| text.replace("Principal", "NotPrincipal");
-        assert!(keeps(&but(allow(&aws(USER))), ROOT));
-        assert!(!keeps(&but(allow(&aws(USER))), USER));
-        let deny_but = |list: &str| format!("{},{}", allow("\"*\""), but(deny(list)));
-        assert!(!keeps(&deny_but(&aws(USER)), USER));
-        assert!(keeps(&deny_but(&format!(r#"{{"AWS":["{USER}","{ROOT}"]}}"#)), USER));
-        assert!(keeps(&deny_but(&aws(ROOT)), ROOT));
-        assert!(!keeps(&deny_but(&aws(ROOT)), USER));
-    }
-
-    #[test]
-    fn actions_and_resources_count() {
-        let with = |element: &str| {
-            let rest = format!(r#"{{"Effect":"Allow","Principal":"*",{element}}}"#);
-            keeps(&rest, ROOT)
-        };
-        assert!(with(r#""Action":["kms:Get*","kms:putkeypolicy"],"Resource":"*""#));
-        assert!(with(r#""NotAction":"kms:Get*","Resource":"*""#));
-        assert!(with(&format!(r#""Action":"*","Resource":"{KEY}""#)));
-        assert!(with(r#""Action":"*","Resource":"arn:aws:kms:*:111122223333:key/*""#));
-        assert!(with(r#""Action":"*","NotResource":"arn:aws:s3:::b""#));
-        assert!(!with(r#""Action":"kms:Get*","Resource":"*""#));
-        assert!(!with(r#""NotAction":"kms:Put*","Resource":"*""#));
-        assert!(!with(r#""Action":"*","Resource":"arn:aws:kms:us-east-1:111122223333:key/other""#));
-        assert!(!with(r#""Action":"*","NotResource":"*""#));
-        assert!(!with(r#""Action":"*""#));
-        assert!(!with(r#""Resource":"*""#));
-        assert!(!with(r#""Action":"*","Resource":"arn:aws:kms:*:${aws:PrincipalAccount}:key/*""#));
-    }
-
-    #[test]
-    fn conditions_are_read_towards_refusal() {
-        let conditional = |text: String| {
-            text.replace(r#""Resource""#, r#""Condition":{"Bool":{"a:b":"true"}},"Resource""#)
-        };
-        assert!(!keeps(&conditional(allow("\"*\"")), ROOT));
-        assert!(keeps(&[conditional(allow("\"*\"")), allow("\"*\"")].join(","), ROOT));
-        assert!(!keeps(&[allow("\"*\""), conditional(deny("\"*\""))].join(","), ROOT));
     }
 }

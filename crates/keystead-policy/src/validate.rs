@@ -3,6 +3,7 @@
 
 use crate::arn;
 use crate::document::{Clause, Policy, PolicyError, Statement};
+use crate::json::quoted;
 use crate::principal::{AwsPrincipal, Principals, is_federation, is_service_name};
 
 impl Policy {
@@ -14,6 +15,7 @@ impl Policy {
     ///
     /// [`PolicyError`] with the text of a MalformedPolicyDocument.
     pub fn validate_as_identity_policy(&self) -> Result<(), PolicyError> {
+        check_sids(self)?;
         if self.id().is_some() {
             // The form of the other prohibited fields; the text for this one is not on record.
             return Err(PolicyError::new("Has prohibited field Id"));
@@ -53,6 +55,7 @@ impl Policy {
     ///
     /// [`PolicyError`] with the text of a MalformedPolicyDocument.
     pub fn validate_as_trust_policy(&self) -> Result<(), PolicyError> {
+        check_sids(self)?;
         for statement in self.statements() {
             check_sid(statement)?;
             match &statement.resources {
@@ -77,6 +80,21 @@ impl Policy {
         }
         Ok(())
     }
+}
+
+/// Sids are unique within a document of IAM. Key policies are free in this: the one that AWS writes
+/// for `aws/secretsmanager` gives two statements one Sid.
+fn check_sids(policy: &Policy) -> Result<(), PolicyError> {
+    let mut sids = std::collections::HashSet::new();
+    for sid in policy.statements().iter().filter_map(|statement| statement.sid.as_deref()) {
+        if !sid.is_empty() && !sids.insert(sid) {
+            return Err(PolicyError::new(format!(
+                "Policy has more than one statement with the Sid {}.",
+                quoted(sid)
+            )));
+        }
+    }
+    Ok(())
 }
 
 fn check_sid(statement: &Statement) -> Result<(), PolicyError> {

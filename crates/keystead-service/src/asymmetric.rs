@@ -77,10 +77,16 @@ fn message_error(
         MessageError::DigestLength { .. } => {
             Error::validation(format!("Digest is invalid length for algorithm {algorithm}."))
         }
-        MessageError::MessageType => Error::validation(format!(
-            "MessageType {} is not valid for algorithm {algorithm}.",
-            kind.unwrap_or(MessageType::Raw)
-        )),
+        // Of ML-DSA the key spec is named, of Ed25519 the algorithm [rep 2026]; the others are ours.
+        MessageError::MessageType => {
+            let kind = kind.unwrap_or(MessageType::Raw);
+            Error::validation(match spec {
+                KeySpec::EccNistEdwards25519 => {
+                    format!("Message type {kind} is incompatible with algorithm {algorithm}.")
+                }
+                _ => format!("Message type {kind} is incompatible with key spec {spec}."),
+            })
+        }
         _ => Error::incompatible_algorithm(algorithm.as_str(), spec.as_str()),
     }
 }

@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use keystead_identity::NamedPolicy;
 use keystead_model::{GrantConstraints, GrantOperation, PutKeyPolicyRequest, key_arn, root_arn};
-use keystead_policy::{Documents, Grant as Reach, Policy, Reason, Request, decide};
+use keystead_policy::{
+    Documents, Grant as Reach, Layer, Policy, PrincipalKind, Reason, Request, decide,
+};
 
 use crate::caller::Caller;
 use crate::error::{Error, Result};
@@ -20,6 +22,22 @@ mod case;
 mod condition_keys;
 mod facts;
 mod grants;
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests fail by panicking")]
+mod conditions;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests fail by panicking")]
+mod intrusion;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests fail by panicking")]
+mod matrix;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests fail by panicking")]
+mod trials;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests fail by panicking")]
+mod unused;
 
 pub(crate) use case::Case;
 pub(crate) use condition_keys::{ConditionKeys, omitted};
@@ -58,9 +76,16 @@ pub(crate) async fn permit(
     asked: &Asked<'_>,
     demand: &Demand<'_>,
 ) -> Result<()> {
-    // Retiring has rules of its own.
-    if let Some(Resource::Grant { key, grant }) = &demand.resource {
-        return permit_retiring(service, asked, key, grant).await;
+    match &demand.resource {
+        // Retiring has rules of its own.
+        Some(Resource::Grant { key, grant }) => {
+            return permit_retiring(service, asked, key, grant).await;
+        }
+        Some(Resource::OutOfReach) => {
+            let (arn, action) = (asked.caller.principal().shown_arn(), demand.action);
+            return Err(Error::denied_across_accounts(arn, &format!("kms:{action}")));
+        }
+        Some(Resource::Key(_) | Resource::Alias(_) | Resource::Principal(_)) | None => {}
     }
     let case = Case::of(service, asked, demand).await?;
     let decision = case.decide(service).await?;
@@ -83,14 +108,17 @@ pub(crate) async fn permit_retiring(
         true => Error::denied_retiring(principal.shown_arn(), &grant.place.key_arn()),
         false => Error::denied_across_accounts(principal.shown_arn(), "kms:RetireGrant"),
     };
-    let itself = |arn: &str| principal.is(arn);
-    let by_grant = record.retiring.as_deref().is_some_and(itself)
-        || itself(&record.grantee) && record.operations.contains(&GrantOperation::RetireGrant);
+    let grantee = record.operations.contains(&GrantOperation::RetireGrant);
+    let named = [record.retiring.as_deref(), grantee.then_some(record.grantee.as_str())];
+    let as_role = |arn: &str| principal.kind == PrincipalKind::RoleSession && principal.arn == arn;
+    let by_grant = named.iter().flatten().any(|arn| principal.is(arn));
+    // Session policies limit what is given to the role.
+    let as_role = !named.iter().flatten().any(|arn| principal.is(arn) && !as_role(arn));
     let account = root_arn(principal.partition, principal.account);
     let takes_part = record.issuer == principal.account
         || grant.place.account == principal.account
         || record.retiring.as_ref() == Some(&account)
-        || record.grantee == account && record.operations.contains(&GrantOperation::RetireGrant);
+        || record.grantee == account && grantee;
     if !by_grant && !takes_part {
         return Err(refused());
     }
@@ -104,16 +132,20 @@ pub(crate) async fn permit_retiring(
     let asked = &Asked { request: &constraints, ..*asked };
     let case = Case::of(service, asked, &demand).await?;
     let permitted = case.hear(Reach::None, |request, documents| {
-        let facts = documents.resource_facts.unwrap_or(request.facts);
-        let by_policy = Request { facts, ..*request };
-        let denies = |policy: &Policy| policy.evaluate_resource_policy(&by_policy).denied();
-        if documents.resource_policy.and_then(denies).is_some() {
+        // Of the key policy only what it forbids counts; of all the rest, what guardrails leave out,
+        // too.
+        let all = decide(request, documents).reason;
+        let unguarded = Reason::Implicit { layer: Layer::ServiceControl };
+        if matches!(all, Reason::Explicit { .. }) || all == unguarded {
             return false;
         }
         let own = Documents { resource_policy: None, resource_account: None, ..*documents };
-        let by_identity = decide(request, &own);
-        let forbidden = matches!(by_identity.reason, Reason::Explicit { .. });
-        !forbidden && (by_grant || by_identity.allowed)
+        if decide(request, &own).allowed {
+            return true;
+        }
+        let by_session = decide(request, &Documents { boundary: None, ..own }).reason;
+        let narrowed = as_role && by_session == Reason::Implicit { layer: Layer::Session };
+        by_grant && !narrowed
     });
     if permitted { Ok(()) } else { Err(refused()) }
 }
@@ -139,6 +171,8 @@ pub(crate) fn could_put_policy(
         alias: None,
         aliases: None,
         same_key: None,
+        model: None,
+        unused: None,
         action: "PutKeyPolicy",
         region: Some(&record.region),
         request: &request,

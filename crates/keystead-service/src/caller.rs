@@ -47,9 +47,14 @@ impl Caller {
     }
 
     /// Who would call, for a question what would be decided: no request, and nothing was proved. It
-    /// is asked about, and never handed to an operation.
-    pub(crate) fn supposed(principal: Arc<Principal>, region: Region) -> Self {
-        Self { principal, access_key: "".into(), region, connection: Connection::supposed() }
+    /// is asked about, and never handed to an operation but by tests of what follows
+    /// authentication.
+    pub(crate) fn supposed(
+        principal: Arc<Principal>,
+        region: Region,
+        connection: Connection,
+    ) -> Self {
+        Self { principal, access_key: "".into(), region, connection }
     }
 
     /// The account whose principal calls.

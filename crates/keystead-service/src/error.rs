@@ -60,6 +60,11 @@ impl Error {
         self.conflict
     }
 
+    /// Whether the caller may not have what it asks for, which may be because that does not exist.
+    pub(crate) fn is_refusal(&self) -> bool {
+        self.name == "AccessDeniedException" && self.first_use.is_none()
+    }
+
     /// Whether what was named does not exist.
     pub(crate) fn is_not_found(&self) -> bool {
         self.name == "NotFoundException"
@@ -198,6 +203,16 @@ impl Error {
         Self::not_found(format!("Invalid keyId '{given}'"))
     }
 
+    /// The ARN of a key with another text for the id: no quotes here [rep 2026].
+    pub(crate) fn invalid_key_id_in_arn(id: &str) -> Self {
+        Self::not_found(format!("Invalid keyId {id}"))
+    }
+
+    /// An alias where only a key id or the ARN of a key will do [obs, in several published logs].
+    pub(crate) fn alias_not_taken() -> Self {
+        Self::client("InvalidArnException", "Key Aliases are not supported for this operation.")
+    }
+
     pub(crate) fn no_such_key(arn: &str) -> Self {
         Self::not_found(format!("Key '{arn}' does not exist"))
     }
@@ -319,12 +334,17 @@ impl Error {
         )
     }
 
-    /// An ENCRYPT_DECRYPT key that cannot make data keys; the text is the usage text's sister [ours].
-    pub(crate) fn wrong_spec(arn: &str, spec: &str, operation: &str) -> Self {
+    /// An ENCRYPT_DECRYPT key that cannot make data keys [obs, in several published logs].
+    pub(crate) fn no_data_keys() -> Self {
         Self::client(
             "InvalidKeyUsageException",
-            format!("{arn} key spec is {spec} which is not valid for {operation}."),
+            "You cannot generate a data key with an asymmetric CMK",
         )
+    }
+
+    /// A spec that its Region does not offer [rep 2026 for KeySpec]. `member`: the member's name.
+    pub(crate) fn not_in_this_region(member: &str, spec: &str) -> Self {
+        Self::unsupported(format!("{member} {spec} is not supported in this Region"))
     }
 
     pub(crate) fn incompatible_algorithm(algorithm: &str, spec: &str) -> Self {

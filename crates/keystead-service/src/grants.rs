@@ -119,6 +119,10 @@ pub(crate) fn operations(given: &[GrantOperation], key: &KeyRecord) -> Result<Ve
     if given.is_empty() {
         return Err(Error::validation("A grant must have at least one operation."));
     }
+    // [obs 2019]
+    if given.iter().all(|operation| *operation == GrantOperation::CreateGrant) {
+        return Err(Error::validation("Grants must not contain only the CreateGrant operation."));
+    }
     if let Some(odd) = given.iter().find(|operation| !makes_sense(**operation, key)) {
         return Err(Error::validation(format!(
             "Operation {odd} is not valid for a grant on a key with KeySpec {} and KeyUsage {}.",

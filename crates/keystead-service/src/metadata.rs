@@ -2,8 +2,8 @@
 //! (behaviour.md 4.4): absent is absent, never null or empty.
 
 use keystead_model::{
-    CustomerMasterKeySpec, ExpirationModelType, KeyManagerType, KeyMetadata, KeyUsageType,
-    MultiRegionConfiguration, MultiRegionKey, MultiRegionKeyType, Region, Timestamp, key_arn,
+    ExpirationModelType, KeyManagerType, KeyMetadata, KeyUsageType, MultiRegionConfiguration,
+    MultiRegionKey, MultiRegionKeyType, Region, Timestamp, key_arn,
 };
 
 use crate::records::{KeyRecord, MultiRegion};
@@ -35,8 +35,8 @@ pub(crate) fn of(record: &KeyRecord) -> KeyMetadata {
             Some(_) => KeyManagerType::Aws,
             None => KeyManagerType::Customer,
         }),
-        // The deprecated enum lacks the newest specs; the member is left out for those.
-        customer_master_key_spec: CustomerMasterKeySpec::parse(spec.as_str()),
+        // The same, although the deprecated enumeration lacks the newest specs [obs 2026].
+        customer_master_key_spec: Some(spec),
         key_spec: Some(spec),
         encryption_algorithms: has(KeyUsageType::EncryptDecrypt)
             .then(|| specs::encryption_algorithms(spec).to_vec()),

@@ -13,6 +13,7 @@ use crate::error::Result;
 use crate::grants::Grant;
 use crate::keys::KeyEntry;
 use crate::proofs::Usable;
+use crate::records::KeyRecord;
 use crate::service::Service;
 use crate::throttling::Charge;
 use crate::write::Change;
@@ -165,22 +166,36 @@ pub(crate) struct Demand<'t> {
     pub(crate) resource: Option<Resource<'t>>,
     /// Whether the key's state and usage count. Not for the present target of an alias, say.
     pub(crate) used: bool,
-    /// Whether only a ciphertext names the key: then a refusal tells nothing of it.
-    pub(crate) unnamed: bool,
+    /// How a refusal speaks of the key.
+    pub(crate) told: Told,
     /// The Region acted in, where it is not the caller's.
     pub(crate) region: Option<&'t Region>,
+    /// The key whose properties a key that does not exist yet will have: a replica's primary.
+    pub(crate) model: Option<&'t KeyRecord>,
+}
+
+/// How a refusal speaks of the key: as of one that the request might have made up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Told {
+    /// By its ARN, where it is the caller's account's.
+    Named,
+    /// As what the ciphertext refers to: nothing else names it.
+    OfCiphertext,
+    /// As a key that does not exist: named by its bare id, which is one of the caller's account, and
+    /// found only because the ciphertext says the same.
+    Missing,
 }
 
 impl<'t> Demand<'t> {
     /// A permission on a key whose state and usage count.
     pub(crate) fn on_key(action: &'static str, key: &'t Arc<KeyEntry>) -> Self {
         let resource = Some(Resource::Key(key));
-        Self { action, resource, used: true, unnamed: false, region: None }
+        Self { action, resource, used: true, told: Told::Named, region: None, model: None }
     }
 
     /// A permission on something that is no key, or on nothing.
     pub(crate) fn elsewhere(action: &'static str, resource: Option<Resource<'t>>) -> Self {
-        Self { action, resource, used: false, unnamed: false, region: None }
+        Self { action, resource, used: false, told: Told::Named, region: None, model: None }
     }
 }
 
@@ -194,6 +209,9 @@ pub(crate) enum Resource<'t> {
     Principal(&'t str),
     /// A grant to be retired, and its key.
     Grant { key: &'t Arc<KeyEntry>, grant: &'t Grant },
+    /// Something of another account's that is not there, or not for the caller: refused, but not
+    /// before the permissions asked for earlier, or it would show which of the two they met.
+    OutOfReach,
 }
 
 /// The permissions that a request needs, in the order they are asked for.
@@ -266,8 +284,12 @@ pub(crate) struct New {
 
 impl New {
     /// The permissions to make it; keys that do not exist yet are no resource.
-    fn demands_in<'t>(&self, region: Option<&'t Region>) -> [Option<Demand<'t>>; 3] {
-        let needed = |action| Demand { region, ..Demand::elsewhere(action, None) };
+    fn demands_in<'t>(
+        &self,
+        region: Option<&'t Region>,
+        model: Option<&'t KeyRecord>,
+    ) -> [Option<Demand<'t>>; 3] {
+        let needed = |action| Demand { region, model, ..Demand::elsewhere(action, None) };
         [
             Some(needed("CreateKey")),
             self.tags.then(|| needed("TagResource")),
@@ -278,7 +300,7 @@ impl New {
 
 impl Target for New {
     fn demands(&self, _: &Facts) -> Demands<'_> {
-        let [key, tags, policy] = self.demands_in(None);
+        let [key, tags, policy] = self.demands_in(None, None);
         [key, tags, policy, None]
     }
 }
@@ -293,7 +315,8 @@ pub(crate) struct Replicated {
 
 impl Target for Replicated {
     fn demands(&self, facts: &Facts) -> Demands<'_> {
-        let [key, tags, policy] = self.replica.demands_in(self.region.as_ref());
+        let [key, tags, policy] =
+            self.replica.demands_in(self.region.as_ref(), Some(&self.primary.record));
         [Some(Demand::on_key(facts.name.as_str(), &self.primary)), key, tags, policy]
     }
 
@@ -319,13 +342,13 @@ pub(crate) struct Sealed {
     pub(crate) key: Arc<KeyEntry>,
     /// The header of the ciphertext. `None`: it is none of ours, or is not to be looked at.
     pub(crate) header: Option<BlobHeader>,
-    /// Whether the request names the key itself.
-    pub(crate) named: bool,
+    /// How a refusal speaks of the key.
+    pub(crate) told: Told,
 }
 
 impl Sealed {
     fn demand(&self, action: &'static str) -> Demand<'_> {
-        Demand { unnamed: !self.named, ..Demand::on_key(action, &self.key) }
+        Demand { told: self.told, ..Demand::on_key(action, &self.key) }
     }
 
     fn is_of_another_key(&self) -> bool {
@@ -355,17 +378,23 @@ impl Target for Sealed {
 /// A ciphertext with its key, and the key it is to be sealed under anew.
 pub(crate) struct ReSealed {
     pub(crate) source: Sealed,
-    pub(crate) destination: Arc<KeyEntry>,
+    /// `None`: another account's, and not there or not for the caller.
+    pub(crate) destination: Option<Arc<KeyEntry>>,
 }
 
 impl Target for ReSealed {
     fn demands(&self, _: &Facts) -> Demands<'_> {
-        let to = Demand::on_key("ReEncryptTo", &self.destination);
+        let action = "ReEncryptTo";
+        let to = match &self.destination {
+            Some(key) => Demand::on_key(action, key),
+            None => Demand::elsewhere(action, Some(Resource::OutOfReach)),
+        };
         [Some(self.source.demand("ReEncryptFrom")), Some(to), None, None]
     }
 
     fn same_key(&self) -> Option<bool> {
-        Some(self.source.key.arn == self.destination.arn)
+        let same = |key: &Arc<KeyEntry>| self.source.key.arn == key.arn;
+        Some(self.destination.as_ref().is_some_and(same))
     }
 
     fn contradiction(&self) -> Result<()> {

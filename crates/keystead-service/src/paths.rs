@@ -7,13 +7,14 @@
 //! | `meta/record-key` | the record key, wrapped by the domain key |
 //! | `meta/tracking` | since when uses of keys are recorded |
 //! | `meta/access-keys` | the key that seals access keys, wrapped by the domain key |
+//! | `meta/grantees` | stands once every grant is found by its grantee |
 //! | `key/<account>/<region>/<key id>` | a key as one Region sees it |
 //! | `policy/<account>/<region>/<key id>` | its key policy |
 //! | `ref/<key id>` | which account and Regions hold the key id |
 //! | `material/<account>/<key id>/<material id>` | key material, wrapped by the domain key |
 //! | `alias/<account>/<region>/<alias name>` | an alias |
 //! | `key-alias/<account>/<region>/<key id>/<alias name>` | the same, by key |
-//! | `due/<milliseconds, 16 hex digits>/<account>/<region>/<key id>` | a deletion or a rotation to carry out |
+//! | `due/<milliseconds, 16 hex digits>/<account>/<region>/<key id>` | what is due for a key: a deletion, a rotation, an expiry, the end of a passing state |
 //! | `grant/<account>/<region>/<key id>/<grant id>` | a grant |
 //! | `retirable/<region>/<principal>\|<account>/<key id>/<grant id>` | the same, by retiring principal |
 //! | `grantee/<account>/<region>/<key id>/<principal>\|<grant id>` | the same, by grantee |

@@ -16,7 +16,7 @@ use crate::state;
 /// A target that the caller may act on as the operation wants to.
 pub(crate) struct Authorized<T>(T);
 
-/// An authorized target whose state, usage and spec allow the operation now.
+/// An authorized target whose usage, state and spec allow the operation now.
 pub(crate) struct Usable<T>(T);
 
 impl<T> Deref for Usable<T> {
@@ -57,7 +57,8 @@ pub(crate) async fn authorize<O: Operation>(
 }
 
 impl<T: Target> Authorized<T> {
-    /// Step 7 of the road: contradiction, then for each key its state, its usage, its spec.
+    /// Step 7 of the road: contradiction, then for each key its usage, its state, its spec. That
+    /// usage comes before state is reported of the real service (2026).
     ///
     /// # Errors
     /// IncorrectKeyException, DisabledException, KMSInvalidStateException,
@@ -67,17 +68,20 @@ impl<T: Target> Authorized<T> {
         let row = state::row(O::FACTS.name);
         for demand in self.0.demands(&O::FACTS).iter().flatten() {
             if let Demand { resource: Some(Resource::Key(key)), used: true, .. } = demand {
+                usage::<O>(&key.record, &key.arn)?;
                 if let Some(row) = row {
                     state::permit(row, &key.record, &key.arn)?;
                 }
-                need::<O>(&key.record, &key.arn)?;
+                if O::FACTS.need == Need::SymmetricEncryption && !key.record.is_symmetric() {
+                    return Err(Error::no_data_keys());
+                }
             }
         }
         Ok(Usable(self.0))
     }
 }
 
-fn need<O: Operation>(record: &crate::records::KeyRecord, arn: &str) -> Result<()> {
+fn usage<O: Operation>(record: &crate::records::KeyRecord, arn: &str) -> Result<()> {
     let operation = O::FACTS.name.as_str();
     let usage = match O::FACTS.need {
         Need::Nothing => return Ok(()),
@@ -88,9 +92,6 @@ fn need<O: Operation>(record: &crate::records::KeyRecord, arn: &str) -> Result<(
     };
     if record.usage != usage {
         return Err(Error::wrong_usage(arn, record.usage.as_str(), operation));
-    }
-    if O::FACTS.need == Need::SymmetricEncryption && !record.is_symmetric() {
-        return Err(Error::wrong_spec(arn, record.spec.as_str(), operation));
     }
     Ok(())
 }

@@ -11,7 +11,7 @@ use crate::caller::Caller;
 use crate::error::{Error, Result};
 use crate::keys::KeyEntry;
 use crate::managed_keys;
-use crate::operation::{Facts, Forms, Sealed};
+use crate::operation::{Facts, Forms, Sealed, Told};
 use crate::service::Service;
 
 impl Service {
@@ -39,10 +39,8 @@ impl Service {
         facts: &Facts,
         action: &str,
     ) -> Result<Arc<KeyEntry>> {
-        let reference = KeyReference::parse(given).map_err(|error| match error {
-            KeyReferenceError::InvalidKeyId => Error::invalid_key_id(given),
-            KeyReferenceError::InvalidArn => Error::invalid_arn(given),
-        })?;
+        let reference =
+            KeyReference::parse(given).map_err(|error| misnamed(caller, given, error))?;
         match reference {
             KeyReference::KeyId(key) => self.own_key(caller, key).await,
             KeyReference::KeyArn { partition, region, account, key } => {
@@ -57,7 +55,7 @@ impl Service {
             KeyReference::AliasName(_) | KeyReference::AliasArn { .. }
                 if facts.forms == Forms::KeyOnly =>
             {
-                Err(Error::invalid_key_id(given))
+                Err(Error::alias_not_taken())
             }
             KeyReference::AliasName(name) => self.aliased_key(caller, name, action).await,
             KeyReference::AliasArn { partition, region, account, name } => {
@@ -174,9 +172,9 @@ impl Service {
                 // The bare id of another account's key will do where the ciphertext says the same.
                 (Err(error), Some(key)) if error.is_not_found() && named.parse() == Ok(key) => {
                     let found = self.present_key(caller, key).await?.ok_or(error)?;
-                    Ok(Sealed { key: found, header, named: false })
+                    Ok(Sealed { key: found, header, told: Told::Missing })
                 }
-                (result, _) => result.map(|key| Sealed { key, header, named: true }),
+                (result, _) => result.map(|key| Sealed { key, header, told: Told::Named }),
             };
         }
         let key = of_ciphertext.ok_or_else(Error::invalid_ciphertext)?;
@@ -185,7 +183,30 @@ impl Service {
             let arn = caller.principal().shown_arn();
             Error::denied_ciphertext(arn, &format!("kms:{action}"))
         })?;
-        Ok(Sealed { key, header, named: false })
+        Ok(Sealed { key, header, told: Told::OfCiphertext })
+    }
+}
+
+/// What a text that names no key is answered with.
+fn misnamed(caller: &Caller, given: &str, error: KeyReferenceError<'_>) -> Error {
+    match error {
+        KeyReferenceError::InvalidKeyId => Error::invalid_key_id(given),
+        KeyReferenceError::InvalidArn => Error::invalid_arn(given),
+        KeyReferenceError::InvalidKeyIdInArn { region, .. }
+        | KeyReferenceError::Capitals { region: Some(region), .. }
+            if region != caller.region().as_str() =>
+        {
+            Error::other_region(region)
+        }
+        KeyReferenceError::InvalidKeyIdInArn { key, .. } => Error::invalid_key_id_in_arn(key),
+        KeyReferenceError::Capitals { region: Some(_), .. } => Error::no_such_key(given),
+        KeyReferenceError::Capitals { region: None, key } => {
+            let (region, account) = (caller.region(), caller.account());
+            Error::no_such_key(&format!(
+                "arn:{}:kms:{region}:{account}:key/{key}",
+                region.partition()
+            ))
+        }
     }
 }
 

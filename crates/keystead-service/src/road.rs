@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! parse target → authenticate → decode and validate → resolve → authorize
-//!              → contradiction, state, usage, sizes → DryRun exit → act → respond
+//!              → contradiction, usage, state, sizes → DryRun exit → act → respond
 //! ```
 //! Where request quotas are set, the request counts as soon as its group is known: after
 //! authentication, decoding or resolving ([`crate::throttling`]).

@@ -81,6 +81,11 @@ impl Service {
         let Some(entry) = self.keys.fresh(&self.keyring, account, region, key).await? else {
             return Ok(false);
         };
+        if entry.record.is_replica() {
+            // Material of its own would part it from its related keys, and the primary key's next
+            // rotation would drop it from the record.
+            return Ok(false);
+        }
         let now = self.clock.now();
         let mut record = entry.record.clone();
         let mut draft = Draft::default();

@@ -35,8 +35,11 @@ impl Usable<ReSealed> {
         UsableKey(&self.source.key)
     }
 
-    pub(crate) fn destination(&self) -> UsableKey<'_> {
-        UsableKey(&self.destination)
+    /// # Errors
+    /// KMSInternalException if there is none, which authorization has refused.
+    pub(crate) fn destination(&self) -> Result<UsableKey<'_>> {
+        let missing = || Error::internal("no destination");
+        self.destination.as_ref().map(UsableKey).ok_or_else(missing)
     }
 }
 
@@ -149,6 +152,24 @@ pub(crate) fn algorithm_fits(key: &KeyEntry, given: Option<EncryptionAlgorithmSp
         return Err(Error::incompatible_algorithm(algorithm.as_str(), spec.as_str()));
     }
     Ok(())
+}
+
+/// The same for a ciphertext to be opened. What SYMMETRIC_DEFAULT is asked to open is read before the
+/// algorithm is compared with the key's spec, and no ciphertext of an asymmetric key can be read like
+/// that [rep 2026].
+///
+/// # Errors
+/// InvalidCiphertextException, InvalidKeyUsageException.
+pub(crate) fn opens(
+    key: &KeyEntry,
+    given: Option<EncryptionAlgorithmSpec>,
+    ciphertext: bool,
+) -> Result<()> {
+    let symmetric = given.is_none_or(|one| one == EncryptionAlgorithmSpec::SymmetricDefault);
+    if ciphertext && symmetric && !key.record.is_symmetric() {
+        return Err(Error::invalid_ciphertext());
+    }
+    algorithm_fits(key, given)
 }
 
 /// Refuses a context with a key that cannot bind it.

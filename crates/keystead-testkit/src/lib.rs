@@ -3,7 +3,8 @@
 //! [`TestServer`] is the real server (store, service, HTTP) on a free port of loopback, with a clock
 //! that can be moved and a data directory that goes away with it. [`TestServer::client`] is the
 //! unmodified AWS SDK for Rust; [`TestServer::call`] shows what the wire carries. A
-//! [`fixtures::KeyFixture`] is a key record laid straight into the store.
+//! [`fixtures::KeyFixture`] is a key record laid straight into the store, and [`invariants::check`]
+//! says whether the records of a store agree with each other.
 //!
 //! For tests and measurements alone: nothing here belongs into a program that is shipped.
 //!
@@ -21,6 +22,7 @@
 
 mod client;
 pub mod fixtures;
+pub mod invariants;
 mod server;
 
 pub use client::{Outcome, Response, outcome};

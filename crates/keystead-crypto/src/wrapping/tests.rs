@@ -33,6 +33,8 @@ fn what_goes_with_what() {
     let table = [
         (K::Rsa2048, A::RsaesOaepSha256, Symmetric, true),
         (K::Rsa2048, A::RsaesOaepSha1, Mac(MacSpec::Hmac512), true),
+        (K::Rsa3072, A::RsaAesKeyWrapSha256, Symmetric, false),
+        (K::Rsa2048, A::RsaAesKeyWrapSha1, Mac(MacSpec::Hmac512), false),
         (K::Rsa2048, A::RsaesOaepSha256, Asymmetric(AsymmetricSpec::EccNistP384), true),
         (K::Rsa2048, A::RsaesOaepSha1, p521, false),
         (K::Rsa2048, A::RsaesOaepSha256, p521, false),

@@ -54,7 +54,14 @@ fn every_algorithm_unwraps_what_it_wrapped_and_nothing_else() {
             assert!(key.unwrap(algorithm, &encrypted).unwrap().ct_eq(&[7; 32]));
             let invalid = |key: &WrappingKey, algorithm, encrypted: &[u8]| {
                 let error = key.unwrap(algorithm, encrypted).unwrap_err();
-                assert_eq!(error, WrappingError::InvalidCiphertext, "{algorithm:?}");
+                // One RSA block under RSA_2048 has 256 bytes, whatever they are.
+                let one_block =
+                    [WrappingAlgorithm::RsaesOaepSha1, WrappingAlgorithm::RsaesOaepSha256];
+                let expected = match one_block.contains(&algorithm) && encrypted.len() != 256 {
+                    true => WrappingError::Length,
+                    false => WrappingError::InvalidCiphertext,
+                };
+                assert_eq!(error, expected, "{algorithm:?}");
             };
             invalid(&other, algorithm, &encrypted);
             for wrong in WrappingAlgorithm::ALL.into_iter().filter(|wrong| *wrong != algorithm) {

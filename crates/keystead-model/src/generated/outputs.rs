@@ -3,10 +3,10 @@
 
 use crate::encode::encode_structure;
 use crate::{
-    AliasListEntry, Blob, CustomKeyStoresListEntry, CustomerMasterKeySpec, DataKeyPairSpec,
-    EncryptionAlgorithmSpec, GrantListEntry, KeyAgreementAlgorithmSpec, KeyLastUsageData,
-    KeyListEntry, KeyMetadata, KeySpec, KeyState, KeyUsageType, MacAlgorithmSpec, OriginType,
-    Output, RotationsListEntry, SigningAlgorithmSpec, Tag, Timestamp,
+    AliasListEntry, Blob, CustomKeyStoresListEntry, DataKeyPairSpec, EncryptionAlgorithmSpec,
+    GrantListEntry, KeyAgreementAlgorithmSpec, KeyLastUsageData, KeyListEntry, KeyMetadata,
+    KeySpec, KeyState, KeyUsageType, MacAlgorithmSpec, OriginType, Output, RotationsListEntry,
+    SigningAlgorithmSpec, Tag, Timestamp,
 };
 
 /// The structure `CancelKeyDeletionResponse`.
@@ -574,7 +574,7 @@ pub struct GetPublicKeyResponse {
     /// Member `PublicKey` of `GetPublicKeyResponse`.
     pub public_key: Option<Blob>,
     /// Member `CustomerMasterKeySpec` of `GetPublicKeyResponse`.
-    pub customer_master_key_spec: Option<CustomerMasterKeySpec>,
+    pub customer_master_key_spec: Option<KeySpec>,
     /// Member `KeySpec` of `GetPublicKeyResponse`.
     pub key_spec: Option<KeySpec>,
     /// Member `KeyUsage` of `GetPublicKeyResponse`.

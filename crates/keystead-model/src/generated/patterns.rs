@@ -38,6 +38,10 @@ pub(super) fn matches_grant_name_type(text: &str) -> bool {
             .all(|c| matches!(c, '-' | '/' | '0'..='9' | ':' | 'A'..='Z' | '_' | 'a'..='z'))
 }
 
+pub(super) fn matches_key_id_type(text: &str) -> bool {
+    !text.is_empty() && text.is_ascii()
+}
+
 pub(super) fn matches_key_material_description_type(text: &str) -> bool {
     !text.is_empty() && text.chars().all(|c| matches!(c, '\u{9}'..='\u{d}' | ' ' | '-' | '.' | '/' | '0'..='9' | ':' | 'A'..='Z' | '_' | 'a'..='z'))
 }

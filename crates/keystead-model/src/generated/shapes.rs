@@ -1554,7 +1554,7 @@ pub(crate) static GET_PUBLIC_KEY_RESPONSE: Shape = Shape {
                 name: "CustomerMasterKeySpec",
                 path: "customerMasterKeySpec",
                 required: false,
-                shape: &CUSTOMER_MASTER_KEY_SPEC,
+                shape: &KEY_SPEC,
             },
             Member { name: "KeySpec", path: "keySpec", required: false, shape: &KEY_SPEC },
             Member { name: "KeyUsage", path: "keyUsage", required: false, shape: &KEY_USAGE_TYPE },
@@ -1794,7 +1794,10 @@ pub(crate) static KEY_ENCRYPTION_MECHANISM: Shape = Shape {
 
 pub(crate) static KEY_ID_TYPE: Shape = Shape {
     name: "KeyIdType",
-    kind: Kind::String { length: Bounds { min: Some(1), max: Some(2048) }, pattern: None },
+    kind: Kind::String {
+        length: Bounds { min: Some(1), max: Some(2048) },
+        pattern: Some(Pattern { text: r"^\p{ASCII}+$", matches: matches_key_id_type }),
+    },
     sensitive: false,
 };
 
@@ -1936,7 +1939,7 @@ pub(crate) static KEY_METADATA: Shape = Shape {
                 name: "CustomerMasterKeySpec",
                 path: "customerMasterKeySpec",
                 required: false,
-                shape: &CUSTOMER_MASTER_KEY_SPEC,
+                shape: &KEY_SPEC,
             },
             Member { name: "KeySpec", path: "keySpec", required: false, shape: &KEY_SPEC },
             Member {

@@ -4,7 +4,7 @@
 use crate::decode::decode_structure;
 use crate::encode::encode_structure;
 use crate::{
-    Blob, ConnectionErrorCodeType, ConnectionStateType, CustomKeyStoreType, CustomerMasterKeySpec,
+    Blob, ConnectionErrorCodeType, ConnectionStateType, CustomKeyStoreType,
     EncryptionAlgorithmSpec, EncryptionContextMap, ExpirationModelType, GrantOperation,
     ImportState, KeyAgreementAlgorithmSpec, KeyEncryptionMechanism, KeyLastUsageTrackingOperation,
     KeyManagerType, KeyMaterialState, KeySpec, KeyState, KeyUsageType, MacAlgorithmSpec,
@@ -206,7 +206,7 @@ pub struct KeyMetadata {
     /// Member `KeyManager` of `KeyMetadata`.
     pub key_manager: Option<KeyManagerType>,
     /// Member `CustomerMasterKeySpec` of `KeyMetadata`.
-    pub customer_master_key_spec: Option<CustomerMasterKeySpec>,
+    pub customer_master_key_spec: Option<KeySpec>,
     /// Member `KeySpec` of `KeyMetadata`.
     pub key_spec: Option<KeySpec>,
     /// Member `EncryptionAlgorithms` of `KeyMetadata`.

@@ -41,9 +41,25 @@ pub enum KeyReference<'a> {
 
 /// Why a text names no key.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
-pub enum KeyReferenceError {
+pub enum KeyReferenceError<'a> {
     /// Neither a key id, an ARN nor an alias: `NotFoundException`, "Invalid keyId '..'" (observed).
     InvalidKeyId,
+    /// The ARN of a key whose id is none: `NotFoundException`, "Invalid keyId .." without quotes
+    /// (reported, 2026). With the Region and the id as written.
+    InvalidKeyIdInArn {
+        /// The Region as written; any text without a colon.
+        region: &'a str,
+        /// What stands for the key id.
+        key: &'a str,
+    },
+    /// A UUID in capitals, alone or in an ARN: that of a key that does not exist (reported, 2026). With
+    /// the id as written and, of an ARN, the Region.
+    Capitals {
+        /// The Region of the ARN as written.
+        region: Option<&'a str>,
+        /// The key id as written.
+        key: &'a str,
+    },
     /// It begins with `arn:` but is no ARN of a KMS key or alias: `InvalidArnException` (an assumption,
     /// as nobody recorded the answer of AWS).
     InvalidArn,
@@ -72,17 +88,20 @@ impl<'a> KeyReference<'a> {
     ///
     /// # Errors
     /// [`KeyReferenceError`]: by the beginning of the text alone it is an ARN or it is not.
-    pub fn parse(text: &'a str) -> Result<Self, KeyReferenceError> {
+    pub fn parse(text: &'a str) -> Result<Self, KeyReferenceError<'a>> {
         if let Some(rest) = text.strip_prefix("arn:") {
-            return Self::parse_arn(rest).ok_or(KeyReferenceError::InvalidArn);
+            return Self::parse_arn(rest).unwrap_or(Err(KeyReferenceError::InvalidArn));
         }
         if text.starts_with(ALIAS) {
             return Ok(Self::AliasName(text));
         }
-        KeyId::parse(text).map(Self::KeyId).ok_or(KeyReferenceError::InvalidKeyId)
+        KeyId::parse(text).map(Self::KeyId).ok_or(match is_uuid_in_capitals(text) {
+            true => KeyReferenceError::Capitals { region: None, key: text },
+            false => KeyReferenceError::InvalidKeyId,
+        })
     }
 
-    fn parse_arn(rest: &'a str) -> Option<Self> {
+    fn parse_arn(rest: &'a str) -> Option<Result<Self, KeyReferenceError<'a>>> {
         let mut parts = rest.splitn(5, ':');
         let (partition, service, region) = (parts.next()?, parts.next()?, parts.next()?);
         let account = AccountId::parse(parts.next()?)?;
@@ -91,12 +110,21 @@ impl<'a> KeyReference<'a> {
             return None;
         }
         if let Some(key) = resource.strip_prefix("key/") {
-            let key = KeyId::parse(key)?;
-            return Some(Self::KeyArn { partition, region, account, key });
+            let named =
+                KeyId::parse(key).map(|key| Self::KeyArn { partition, region, account, key });
+            return Some(named.ok_or(match is_uuid_in_capitals(key) {
+                true => KeyReferenceError::Capitals { region: Some(region), key },
+                false => KeyReferenceError::InvalidKeyIdInArn { region, key },
+            }));
         }
         let is_alias = resource.strip_prefix(ALIAS).is_some_and(|name| !name.is_empty());
-        is_alias.then_some(Self::AliasArn { partition, region, account, name: resource })
+        is_alias.then_some(Ok(Self::AliasArn { partition, region, account, name: resource }))
     }
+}
+
+/// Whether only the case of its letters keeps a text from being the id of a single-Region key.
+fn is_uuid_in_capitals(text: &str) -> bool {
+    KeyId::parse(&text.to_ascii_lowercase()).is_some_and(|id| !id.is_multi_region())
 }
 
 /// The ARN of a key. Its partition is that of the Region.
@@ -114,16 +142,18 @@ pub fn root_arn(partition: Partition, account: AccountId) -> String {
     format!("arn:{partition}:iam::{account}:root")
 }
 
-impl std::fmt::Display for KeyReferenceError {
+impl std::fmt::Display for KeyReferenceError<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::InvalidKeyId => "the text is no key id, ARN or alias",
+            Self::InvalidKeyIdInArn { .. } => "the ARN of a key has no key id",
+            Self::Capitals { .. } => "a key id has no capitals",
             Self::InvalidArn => "the text is no ARN of a KMS key or alias",
         })
     }
 }
 
-impl std::error::Error for KeyReferenceError {}
+impl std::error::Error for KeyReferenceError<'_> {}
 
 #[cfg(test)]
 mod tests {
@@ -190,14 +220,22 @@ mod tests {
             "arn:aws:kms:us-east-1:1111:key/1234abcd-12ab-34cd-56ef-1234567890ab",
             "arn::kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab",
             "arn:aws:kms::111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab",
-            "arn:aws:kms:us-east-1:111122223333:key/x",
-            "arn:aws:kms:us-east-1:111122223333:key/",
             "arn:aws:kms:us-east-1:111122223333:alias/",
             "arn:aws:kms:us-east-1:111122223333:grant/x",
             "arn:aws:kms:us-east-1:111122223333:key:1234abcd-12ab-34cd-56ef-1234567890ab",
         ] {
             assert_eq!(KeyReference::parse(text), Err(KeyReferenceError::InvalidArn), "{text}");
         }
+        let arn = "arn:aws:kms:us-east-1:111122223333:key/";
+        for key in ["x", "", "mrk-fake-key-id", "mrk-1234ABCD12ab34cd56ef1234567890ab"] {
+            let expected = KeyReferenceError::InvalidKeyIdInArn { region: "us-east-1", key };
+            assert_eq!(KeyReference::parse(&format!("{arn}{key}")), Err(expected));
+        }
+        let key = "1234ABCD-12ab-34cd-56ef-1234567890ab";
+        let alone = KeyReferenceError::Capitals { region: None, key };
+        assert_eq!(KeyReference::parse(key), Err(alone));
+        let in_arn = KeyReferenceError::Capitals { region: Some("us-east-1"), key };
+        assert_eq!(KeyReference::parse(&format!("{arn}{key}")), Err(in_arn));
     }
 
     #[test]

@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use keystead_model::{GrantOperation, alias_arn};
+use keystead_model::{GrantOperation, alias_arn, key_arn};
 use keystead_policy::{
     Decision, DocumentTrace, Documents, Grant as Reach, Layer, Policy, Reason, Request, decide,
     explain,
@@ -13,7 +13,7 @@ use keystead_policy::{
 use super::{Asked, Bundle, RequestFacts};
 use crate::error::{Error, Result};
 use crate::keys::KeyEntry;
-use crate::operation::{Demand, Resource};
+use crate::operation::{Demand, Resource, Told};
 use crate::service::Service;
 
 /// A permission with everything that has a say in it, but for grants.
@@ -28,6 +28,8 @@ pub(crate) struct Case<'a> {
     policy: Option<Arc<Policy>>,
     /// All aliases of the key, where a policy asks for them.
     aliases: Option<Vec<String>>,
+    /// For how many whole days the key has not been used, where that is asked for.
+    unused: Option<i64>,
     /// The moment of the decision, milliseconds since the epoch.
     now: i64,
 }
@@ -50,22 +52,28 @@ impl<'a> Case<'a> {
                 (Some(Cow::Owned(arn)), None)
             }
             Some(Resource::Principal(arn)) => (Some(Cow::Borrowed(*arn)), None),
-            None => (None, None),
+            Some(Resource::OutOfReach) | None => (None, None),
         };
-        let (policy, aliases) = match key {
+        let (policy, aliases, unused) = match key {
             Some(key) => {
                 let policy = service.keys.policy(&service.keyring, key).await?;
-                let aliases = match caller.principal().asks_for_aliases() {
+                // Retiring a grant does not offer them.
+                let offered = demand.action != "RetireGrant";
+                let aliases = match offered && caller.principal().asks_for_aliases() {
                     true => Some(service.aliases_of(key).await?),
                     false => None,
                 };
-                (Some(policy), aliases)
+                let unused = match demand.action {
+                    "DisableKey" | "ScheduleKeyDeletion" => Some(service.unused_days(key).await?),
+                    _ => None,
+                };
+                (Some(policy), aliases, unused)
             }
-            None => (None, None),
+            None => (None, None, None),
         };
         let action = format!("kms:{}", demand.action);
         let now = service.clock.now();
-        Ok(Self { asked, demand, action, resource, key, policy, aliases, now })
+        Ok(Self { asked, demand, action, resource, key, policy, aliases, unused, now })
     }
 
     /// Decides, by policies and then by grants.
@@ -119,6 +127,8 @@ impl<'a> Case<'a> {
             alias: self.key.and(asked.alias),
             aliases: self.aliases.as_deref(),
             same_key: self.key.and(asked.same_key),
+            model: if self.key.is_none() { self.demand.model } else { None },
+            unused: self.unused,
             action: self.demand.action,
             region: self.demand.region,
             request: asked.request,
@@ -156,9 +166,15 @@ impl<'a> Case<'a> {
     /// The refusal in AWS's words. Of another account's key, and of a key that only a ciphertext
     /// names, nothing is told: neither that it exists nor why.
     pub(crate) fn refusal(&self, reason: Reason) -> Error {
-        let arn = self.asked.caller.principal().shown_arn();
-        if self.demand.unnamed {
-            return Error::denied_ciphertext(arn, &self.action);
+        let caller = self.asked.caller;
+        let arn = caller.principal().shown_arn();
+        match (self.demand.told, self.key) {
+            (Told::Named, _) | (Told::Missing, None) => {}
+            (Told::OfCiphertext, _) => return Error::denied_ciphertext(arn, &self.action),
+            (Told::Missing, Some(key)) => {
+                let id = key.record.id;
+                return Error::no_such_key(&key_arn(caller.region(), caller.account(), id));
+            }
         }
         if self.is_foreign() {
             return Error::denied_across_accounts(arn, &self.action);

@@ -296,7 +296,9 @@ impl ConditionKeys for GrantConstraints {
             return Fact::Absent;
         }
         let equals = self.encryption_context_equals.as_ref().map(|_| "EncryptionContextEquals");
-        let subset = self.encryption_context_subset.as_ref().map(|_| "EncryptionContextSubset");
+        // A subset without pairs is no constraint.
+        let subset = self.encryption_context_subset.as_ref().filter(|map| !map.is_empty());
+        let subset = subset.map(|_| "EncryptionContextSubset");
         super::facts::single(equals.into_iter().chain(subset).map(Cow::Borrowed).collect())
     }
 

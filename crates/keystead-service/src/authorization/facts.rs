@@ -60,6 +60,10 @@ pub(crate) struct RequestFacts<'a> {
     pub(crate) aliases: Option<&'a [String]>,
     /// Whether source and destination of a ReEncrypt are one key.
     pub(crate) same_key: Option<bool>,
+    /// The key whose properties the key to be made will have: a replica's primary.
+    pub(crate) model: Option<&'a KeyRecord>,
+    /// For how many whole days the key has not been used, where that is asked for.
+    pub(crate) unused: Option<i64>,
     pub(crate) action: &'a str,
     /// The Region acted in, where it is not the caller's.
     pub(crate) region: Option<&'a Region>,
@@ -156,6 +160,16 @@ impl RequestFacts<'_> {
             names.dedup();
             return if names.is_empty() { Fact::Absent } else { Fact::Many(names) };
         }
+        if let (None, Some(primary)) = (self.key, self.model) {
+            return match key {
+                "kms:keyspec" | "kms:customermasterkeyspec" => one(primary.spec.as_str()),
+                "kms:keyusage" | "kms:customermasterkeyusage" => one(primary.usage.as_str()),
+                "kms:keyorigin" => one(primary.origin.as_str()),
+                "kms:multiregion" => boolean(true),
+                "kms:multiregionkeytype" => one("REPLICA"),
+                _ => Fact::Absent,
+            };
+        }
         let Some(record) = self.key else { return Fact::Absent };
         match key {
             "kms:keyspec" | "kms:customermasterkeyspec" => one(record.spec.as_str()),
@@ -176,6 +190,7 @@ impl RequestFacts<'_> {
             "kms:grantisforawsresource" if matches!(self.action, "ListGrants" | "RevokeGrant") => {
                 boolean(false)
             }
+            "kms:trailingdayswithoutkeyusage" => self.unused.map_or(Fact::Absent, made),
             "aws:resourceaccount" => one(record.account.as_str()),
             _ => Fact::Absent,
         }

@@ -207,6 +207,9 @@ impl Service {
                 let spread = self.has_spread(grant, now);
                 if let Ok(reach) = judge(grant, principal, operation, wish, spread) {
                     best = better(best, reach);
+                    if matches!(best, Reach::ToPrincipal { role: false }) {
+                        return Ok(best);
+                    }
                 }
             }
         }
@@ -233,9 +236,14 @@ impl Service {
             for (path, _) in &page {
                 let grant = paths::tail(path, &prefix)
                     .ok_or_else(|| Error::internal("the path of a grant's grantee"))?;
-                let place =
-                    GrantPlace { account, region: region.clone(), key: id, id: grant.to_owned() };
-                grants.extend(self.grant(place).await?.map(|grant| grant.record));
+                let path = paths::grant(account, region, id, grant);
+                // It may have been retired since the page was read.
+                if let Some(found) = self.store.read(&path).await? {
+                    let record: GrantRecord =
+                        records::decode(self.keyring.record_key(), &path, &found.value)
+                            .map_err(Error::internal)?;
+                    grants.push(record);
+                }
             }
             match page.last() {
                 Some((last, _)) if page.len() == AT_ONCE => range = range.after(last),

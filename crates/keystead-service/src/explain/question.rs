@@ -14,7 +14,7 @@ use keystead_policy::{Fact, Facts as _};
 use serde::{Deserialize, Serialize};
 
 use super::NamesOnly;
-use crate::authorization::{ConditionKeys, RequestFacts, omitted};
+use crate::authorization::{ConditionKeys, Connection, RequestFacts, omitted};
 use crate::caller::Caller;
 use crate::error::{Error, Result};
 use crate::operation::Facts;
@@ -381,7 +381,7 @@ impl Service {
                 region.as_str()
             )));
         }
-        Ok(Caller::supposed(Arc::new(principal), region))
+        Ok(Caller::supposed(Arc::new(principal), region, Connection::supposed()))
     }
 
     fn supposed_region(&self, question: &Question) -> Result<Region> {

@@ -308,8 +308,7 @@ pub(super) static SERVICES: [ManagingService; 40] = [
     ] },
     ManagingService { name: "secretsmanager", protects: "Secrets Manager data", predefined: false, id: "auto-secretsmanager-2", statements: &[
         Through { sid: through!("AWS Secrets Manager"), actions: &["Encrypt", "Decrypt", "ReEncrypt*", "CreateGrant", "DescribeKey"], services: &["secretsmanager"] },
-        // Recorded with the Sid of the statement before; a Sid stands for one statement here.
-        ThroughAnywhere { sid: concat!(through!("AWS Secrets Manager"), " in any Region"), actions: &["GenerateDataKey*"], service: "secretsmanager" },
+        ThroughAnywhere { sid: through!("AWS Secrets Manager"), actions: &["GenerateDataKey*"], service: "secretsmanager" },
         REVOKES,
     ] },
     ManagingService { name: "ses", protects: "SES data" /* ours */, predefined: false, id: "auto-ses-2", statements: &[

@@ -30,15 +30,12 @@ impl Operation for CreateKey {
         let spec = spec(input)?;
         usage(input, spec)?;
         tags::check(input.tags.as_deref().unwrap_or_default())?;
-        origin(input)?;
+        origin(input, spec)?;
         if let Some(policy) = &input.policy {
             key_policy::check(service, policy, caller)?;
         }
         if spec == KeySpec::Sm2 && !specs::sm2_is_open(service, caller) {
-            return Err(Error::unsupported(format!(
-                "KeySpec SM2 is not supported in Region {}.",
-                caller.region()
-            )));
+            return Err(Error::not_in_this_region("KeySpec", spec.as_str()));
         }
         Ok(())
     }
@@ -206,8 +203,8 @@ fn usage(input: &CreateKeyRequest, spec: KeySpec) -> Result<KeyUsageType> {
 }
 
 /// Where the material shall come from. No custom key store can exist yet, so naming one names one
-/// that does not.
-fn origin(input: &CreateKeyRequest) -> Result<()> {
+/// that does not. ML-DSA keys cannot be imported [aws], so that there is no key to wait for one.
+fn origin(input: &CreateKeyRequest, spec: KeySpec) -> Result<()> {
     let origin = input.origin.unwrap_or(OriginType::AwsKms);
     let in_store = matches!(origin, OriginType::AwsCloudhsm | OriginType::ExternalKeyStore);
     let external_store = origin == OriginType::ExternalKeyStore;
@@ -221,7 +218,18 @@ fn origin(input: &CreateKeyRequest) -> Result<()> {
     if let Some(fault) = fault {
         return Err(Error::validation(format!("{fault} with Origin {origin}.")));
     }
+    let ml_dsa = matches!(spec, KeySpec::MlDsa44 | KeySpec::MlDsa65 | KeySpec::MlDsa87);
+    if ml_dsa && origin == OriginType::External {
+        return Err(Error::unsupported(format!(
+            "KeySpec {spec} is not supported for Origin {origin}"
+        )));
+    }
     let Some(store) = &input.custom_key_store_id else { return Ok(()) };
+    if spec != KeySpec::SymmetricDefault {
+        return Err(Error::unsupported(format!(
+            "KeySpec {spec} is not supported for Origin {origin}"
+        )));
+    }
     if input.multi_region == Some(true) {
         return Err(Error::unsupported("A multi-Region key cannot live in a custom key store."));
     }

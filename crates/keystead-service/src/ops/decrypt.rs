@@ -9,7 +9,7 @@ use crate::caller::Caller;
 use crate::error::{Error, Result};
 use crate::operation::{Facts, Need, Operation, Reads, Sealed};
 use crate::proofs::Usable;
-use crate::seal::{algorithm_fits, context, context_fits};
+use crate::seal::{context, context_fits, opens};
 use crate::service::Service;
 
 pub(super) struct Decrypt;
@@ -39,7 +39,9 @@ impl Operation for Decrypt {
     }
 
     fn fits(sealed: &Usable<Sealed>, input: &Self::Input) -> Result<()> {
-        algorithm_fits(&sealed.key, input.encryption_algorithm)?;
+        let ignored = input.dry_run_modifiers.as_ref().is_some_and(|all| !all.is_empty());
+        let ciphertext = input.ciphertext_blob.is_some() && !ignored;
+        opens(&sealed.key, input.encryption_algorithm, ciphertext)?;
         context_fits(&sealed.key, input.encryption_context.as_ref())
     }
 }

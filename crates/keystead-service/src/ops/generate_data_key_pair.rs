@@ -137,10 +137,7 @@ async fn generate(
 /// SM2 pairs are for the China Regions, unless the settings open them everywhere.
 fn is_open(service: &Service, caller: &Caller, spec: DataKeyPairSpec) -> Result<()> {
     if spec == DataKeyPairSpec::Sm2 && !specs::sm2_is_open(service, caller) {
-        return Err(Error::unsupported(format!(
-            "KeyPairSpec SM2 is not supported in Region {}.",
-            caller.region()
-        )));
+        return Err(Error::not_in_this_region("KeyPairSpec", spec.as_str()));
     }
     Ok(())
 }

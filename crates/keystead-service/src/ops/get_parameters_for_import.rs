@@ -27,10 +27,7 @@ impl Operation for GetParametersForImport {
     fn check(service: &Service, caller: &Caller, input: &Self::Input) -> Result<()> {
         algorithm(input.wrapping_algorithm)?;
         if input.wrapping_key_spec == WrappingKeySpec::Sm2 && !specs::sm2_is_open(service, caller) {
-            return Err(Error::unsupported(format!(
-                "WrappingKeySpec SM2 is not supported in Region {}.",
-                caller.region()
-            )));
+            return Err(Error::not_in_this_region("WrappingKeySpec", "SM2"));
         }
         Ok(())
     }
@@ -47,9 +44,10 @@ impl Operation for GetParametersForImport {
             kind(spec)?,
         )
         .map_err(|_| {
-            Error::unsupported(format!(
-                "WrappingAlgorithm {} with WrappingKeySpec {} cannot wrap key material of KeySpec \
-                 {spec}.",
+            // [obs 2023]
+            Error::validation(format!(
+                "Wrapping algorithm {} and wrapping key spec {} cannot be used to import a {spec} \
+                 key.",
                 input.wrapping_algorithm, input.wrapping_key_spec
             ))
         })

@@ -66,6 +66,8 @@ impl Writes for ImportKeyMaterial {
                     .unwrap(algorithm, &wrapped)
                     .map_err(|error| match error {
                         WrappingError::InvalidCiphertext => Error::invalid_ciphertext(),
+                        // [rep 2024]
+                        WrappingError::Length => Error::validation("Invalid encrypted key size."),
                         other => Error::internal(other),
                     })
             })

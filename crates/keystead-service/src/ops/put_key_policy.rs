@@ -49,8 +49,10 @@ impl Writes for PutKeyPolicy {
         let (account, region, id) = (record.account, &record.region, record.id);
         let policy = PolicyRecord { text: input.policy.clone(), unknown: Map::new() };
         let mut draft = Draft::default();
-        // The key must still exist: a policy of a deleted key would stay for ever.
-        draft.unchanged(paths::key(account, region, id), key.0.revision);
+        // The key must still exist: a policy of a deleted key would stay for ever. And its record is
+        // written anew, so that what was permitted by the policy of before and is not committed yet
+        // loses the race, and asks again.
+        draft.replace(service, &key.0, record)?;
         draft.put(service, paths::policy(account, region, id), &policy)?;
         Ok(draft.answering(Empty))
     }

@@ -12,7 +12,7 @@ use crate::caller::Caller;
 use crate::error::{Error, Result};
 use crate::operation::{Facts, Need, Operation, ReSealed, Reads};
 use crate::proofs::Usable;
-use crate::seal::{algorithm_fits, context, context_fits};
+use crate::seal::{algorithm_fits, context, context_fits, opens};
 use crate::service::Service;
 
 pub(super) struct ReEncrypt;
@@ -53,16 +53,24 @@ impl Operation for ReEncrypt {
         let ignored = input.dry_run_modifiers.as_ref().is_some_and(|all| !all.is_empty());
         let ciphertext = input.ciphertext_blob.as_ref().filter(|_| !ignored).map(Blob::as_slice);
         let named = input.source_key_id.as_deref();
-        let source =
-            service.sealed(caller, named, ciphertext, &Self::FACTS, "ReEncryptFrom").await?;
+        let source = service.sealed(caller, named, ciphertext, &Self::FACTS, "ReEncryptFrom").await;
         let destination =
-            service.key_for(caller, &input.destination_key_id, &Self::FACTS, "ReEncryptTo").await?;
-        Ok(ReSealed { source, destination })
+            service.key_for(caller, &input.destination_key_id, &Self::FACTS, "ReEncryptTo").await;
+        // Whether one of them is another account's and exists must not show in how the other fails.
+        // First what is wrong without regard to other accounts; then refusals, in their order.
+        match (source, destination) {
+            (Err(error), _) | (_, Err(error)) if !error.is_refusal() => Err(error),
+            (Err(refused), _) => Err(refused),
+            (Ok(source), destination) => Ok(ReSealed { source, destination: destination.ok() }),
+        }
     }
 
     fn fits(sealed: &Usable<ReSealed>, input: &Self::Input) -> Result<()> {
-        let (source, destination) = (&sealed.source.key, &sealed.destination);
-        algorithm_fits(source, input.source_encryption_algorithm)?;
+        let (source, destination) = (&sealed.source.key, sealed.destination()?);
+        let destination = destination.entry();
+        let ignored = input.dry_run_modifiers.as_ref().is_some_and(|all| !all.is_empty());
+        let ciphertext = input.ciphertext_blob.is_some() && !ignored;
+        opens(source, input.source_encryption_algorithm, ciphertext)?;
         algorithm_fits(destination, input.destination_encryption_algorithm)?;
         context_fits(source, input.source_encryption_context.as_ref())?;
         context_fits(destination, input.destination_encryption_context.as_ref())
@@ -77,7 +85,9 @@ impl Reads for ReEncrypt {
         input: &Self::Input,
     ) -> Result<Self::Output> {
         let ciphertext = input.ciphertext_blob.as_ref().ok_or_else(Error::invalid_ciphertext)?;
-        let (source, destination) = (&sealed.source.key, &sealed.destination);
+        let source = &sealed.source.key;
+        let to_key = sealed.destination()?;
+        let destination = to_key.entry();
         let (from, to) =
             (input.source_encryption_algorithm, input.destination_encryption_algorithm);
         let (plaintext, source_material) = if source.record.is_symmetric() {
@@ -92,11 +102,10 @@ impl Reads for ReEncrypt {
         plaintext_fits(destination, to, plaintext.len())?;
         let (blob, destination_material) = if destination.record.is_symmetric() {
             let context = context(input.destination_encryption_context.as_ref())?;
-            let anew = sealed.destination().seal(service, plaintext.expose(), &context).await?;
+            let anew = to_key.seal(service, plaintext.expose(), &context).await?;
             (anew.blob, Some(anew.material))
         } else {
-            let key = sealed.destination();
-            (key.encrypt_asymmetric(service, to, plaintext.expose()).await?, None)
+            (to_key.encrypt_asymmetric(service, to, plaintext.expose()).await?, None)
         };
         let symmetric = EncryptionAlgorithmSpec::SymmetricDefault;
         Ok(ReEncryptResponse {

@@ -71,9 +71,10 @@ impl Writes for UpdatePrimaryRegion {
 
         let mut draft = Draft::default();
         let mut new = successor.record.clone();
-        if let Some(rotation) = &old.rotation {
-            draft.delete(paths::due(rotation.next, old.account, &old.region, old.id));
-            service.due(&mut draft, &new, rotation.next)?;
+        // Rotations, also one under way, are carried out where the primary key is.
+        for moment in old.rotations_noted() {
+            draft.delete(paths::due(moment, old.account, &old.region, old.id));
+            service.due(&mut draft, &new, moment)?;
         }
         old.multi_region = Some(all.clone());
         new.multi_region = Some(all.clone());

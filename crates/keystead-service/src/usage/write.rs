@@ -11,8 +11,10 @@ use super::{Place, Use, supersedes};
 use crate::error::{Error, Result};
 use crate::event::EventId;
 use crate::keyring::{Keyring, OpenError};
+use crate::keys::KeyEntry;
 use crate::paths;
 use crate::records::{self, TrackingRecord, UsageRecord};
+use crate::rotation::DAY;
 use crate::service::Service;
 use crate::write::Draft;
 
@@ -68,6 +70,18 @@ impl Service {
             (Some(new), _) => Some(self.usage_record(place, &new)),
             (None, stored) => stored,
         })
+    }
+
+    /// For how many whole days a key has not been used, as far as that is known: since its last use,
+    /// else since it was created or this store began to track uses, whichever is later
+    /// (`kms:TrailingDaysWithoutKeyUsage`).
+    ///
+    /// # Errors
+    /// KMSInternalException.
+    pub(crate) async fn unused_days(&self, key: &KeyEntry) -> Result<i64> {
+        let last = self.last_use(&key.place).await?.map(|last| last.moment);
+        let since = last.unwrap_or_else(|| key.record.created.max(self.usage.since));
+        Ok(self.clock.now().saturating_sub(since).max(0).div_euclid(DAY))
     }
 
     /// Writes to the store which keys were used since this was done last: to be called now and then,

@@ -2,8 +2,7 @@
 //!
 //! `tests/fixtures/<release>/` holds a backup that the release made, the root key of that store
 //! (made for this purpose, protecting nothing) and what the store was known to hold. Each release
-//! adds its directory by `cargo test -p keystead-testkit --test front_door -- --ignored
-//! write_the_fixture`, and never changes those of others.
+//! adds its directory (`release_fixture.rs`), and never changes those of others.
 
 use std::collections::HashMap;
 use std::fs;
@@ -11,54 +10,84 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use aws_sdk_kms::Client;
-use aws_sdk_kms::primitives::Blob;
-use aws_sdk_kms::types::{DataKeyPairSpec, OriginType, Tag};
 use keystead_crypto::RootKey;
-use keystead_service::{Access, MovableClock, Root, Service, ServiceSettings};
-use keystead_store::Store;
-use keystead_store::embedded::{Embedded, OpenOptions, backup, restore};
-use keystead_testkit::TestServer;
+use keystead_model::{AccountId, GrantOperation, KeyId, Region};
+use keystead_service::records::{GrantRecord, KeyRecord, decode, encode};
+use keystead_service::{Access, MovableClock, Root, Service, ServiceSettings, paths};
+use keystead_store::embedded::{Embedded, OpenOptions, restore};
+use keystead_store::{KeyRange, Store, Write};
+use keystead_testkit::invariants;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use crate::support::{ACCOUNT, REGION, ask, from_base64, text, to_base64};
+use crate::support::{ACCOUNT, REGION, ask, ask_as, from_base64, text, to_base64};
 
-const BACKUP: &str = "store.backup";
-const ROOT_KEY: &str = "root-key.test-only";
-const EXPECTED: &str = "expected.json";
+pub(crate) const BACKUP: &str = "store.backup";
+pub(crate) const ROOT_KEY: &str = "root-key.test-only";
+pub(crate) const EXPECTED: &str = "expected.json";
+
+/// An account that uses keys of `ACCOUNT` by grants alone.
+pub(crate) const OTHER: &str = "444455556666";
 
 /// What a store was known to hold.
 #[derive(Serialize, Deserialize)]
-struct Expected {
+pub(crate) struct Expected {
     /// When the backup was made, milliseconds since the epoch.
-    moment: i64,
-    keys: Vec<ExpectedKey>,
-    ciphertexts: Vec<Ciphertext>,
+    pub(crate) moment: i64,
+    pub(crate) keys: Vec<ExpectedKey>,
+    pub(crate) ciphertexts: Vec<Ciphertext>,
+    /// What is asked in this order, the first of all, and what must be answered. The later ones
+    /// change the store.
+    #[serde(default)]
+    pub(crate) asked: Vec<Asked>,
 }
 
 /// A key; what is JSON here is as DescribeKey and the lists told it.
 #[derive(Serialize, Deserialize)]
-struct ExpectedKey {
-    name: String,
-    metadata: Value,
-    aliases: Value,
-    tags: Value,
-    policy: String,
+pub(crate) struct ExpectedKey {
+    pub(crate) name: String,
+    pub(crate) metadata: Value,
+    pub(crate) aliases: Value,
+    pub(crate) tags: Value,
+    pub(crate) policy: String,
 }
 
 #[derive(Serialize, Deserialize)]
-struct Ciphertext {
+pub(crate) struct Ciphertext {
     /// The name of the key.
-    key: String,
-    context: HashMap<String, String>,
+    pub(crate) key: String,
+    pub(crate) context: HashMap<String, String>,
     /// Base64.
-    blob: String,
+    pub(crate) blob: String,
     /// Base64.
-    plaintext: String,
+    pub(crate) plaintext: String,
 }
 
-fn fixtures() -> PathBuf {
+/// A request and its answer, of which each member must be found again.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Asked {
+    pub(crate) account: String,
+    pub(crate) region: String,
+    pub(crate) operation: String,
+    pub(crate) body: Value,
+    pub(crate) answer: Value,
+}
+
+/// Whether a later answer has everything that an earlier one had. A later release may tell more.
+fn has(later: &Value, earlier: &Value) -> bool {
+    match (later, earlier) {
+        (Value::Object(later), Value::Object(earlier)) => earlier
+            .iter()
+            .all(|(member, value)| later.get(member).is_some_and(|found| has(found, value))),
+        (Value::Array(later), Value::Array(earlier)) => {
+            later.len() == earlier.len()
+                && later.iter().zip(earlier).all(|(later, earlier)| has(later, earlier))
+        }
+        _ => later == earlier,
+    }
+}
+
+pub(crate) fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures")
 }
 
@@ -71,33 +100,78 @@ async fn every_release_is_opened_and_decrypted() {
             continue;
         }
         println!("release {}", fixture.file_name().unwrap().display());
-        opens(&fixture).await;
+        opens(&fixture, false).await;
+        opens(&fixture, true).await;
         releases += 1;
     }
-    assert!(releases > 0);
+    assert_eq!(releases, 2);
 }
 
-async fn opens(fixture: &Path) {
-    let expected: Expected =
-        serde_json::from_slice(&fs::read(fixture.join(EXPECTED)).unwrap()).unwrap();
-    assert!(!expected.keys.is_empty() && !expected.ciphertexts.is_empty());
-    let folder = tempfile::tempdir().unwrap();
-    // A checkout keeps no modes, and a root key that others may read is refused.
-    let root_file = folder.path().join("root-key");
-    fs::copy(fixture.join(ROOT_KEY), &root_file).unwrap();
-    fs::set_permissions(&root_file, fs::Permissions::from_mode(0o600)).unwrap();
-    let data = folder.path().join("data");
-    restore(&fixture.join(BACKUP), &data).unwrap();
+/// A fixture, restored.
+struct Restored {
+    expected: Expected,
+    store: Arc<dyn Store>,
+    root_file: PathBuf,
+    _folder: tempfile::TempDir,
+}
 
-    let store: Arc<dyn Store> = Arc::new(Embedded::open(&data, &OpenOptions::default()).unwrap());
-    let clock = Arc::new(MovableClock::default());
-    // The moment of the backup: later, what was pending deletion is gone.
-    clock.set(expected.moment);
-    let root = Root::Key(RootKey::load_file(&root_file).unwrap());
-    let service =
-        Service::open(ServiceSettings::default(), Access::Open, store, root, clock.clone());
-    let service = service.await.unwrap();
+impl Restored {
+    fn new(fixture: &Path) -> Self {
+        let expected: Expected =
+            serde_json::from_slice(&fs::read(fixture.join(EXPECTED)).unwrap()).unwrap();
+        assert!(!expected.keys.is_empty() && !expected.ciphertexts.is_empty());
+        let folder = tempfile::tempdir().unwrap();
+        // A checkout keeps no modes, and a root key that others may read is refused.
+        let root_file = folder.path().join("root-key");
+        fs::copy(fixture.join(ROOT_KEY), &root_file).unwrap();
+        fs::set_permissions(&root_file, fs::Permissions::from_mode(0o600)).unwrap();
+        let data = folder.path().join("data");
+        restore(&fixture.join(BACKUP), &data).unwrap();
+        let store: Arc<dyn Store> =
+            Arc::new(Embedded::open(&data, &OpenOptions::default()).unwrap());
+        Self { expected, store, root_file, _folder: folder }
+    }
 
+    async fn service(&self) -> Arc<Service> {
+        let clock = Arc::new(MovableClock::default());
+        // The moment of the backup: later, what was pending deletion is gone.
+        clock.set(self.expected.moment);
+        let root = Root::Key(RootKey::load_file(&self.root_file).unwrap());
+        let (settings, store) = (ServiceSettings::default(), Arc::clone(&self.store));
+        Service::open(settings, Access::Open, store, root, clock).await.unwrap()
+    }
+
+    /// Takes away the index of grants by grantee, which the first releases with grants did not have.
+    async fn without_grantees(&self) {
+        let found = self.store.scan(KeyRange::prefix(&b"grantee/"[..]), 100).await.unwrap();
+        assert!(found.len() < 100);
+        let mut writes: Vec<_> = found.into_iter().map(|(path, _)| Write::Delete(path)).collect();
+        writes.push(Write::Delete(b"meta/grantees".to_vec()));
+        self.store.commit(Vec::new(), writes).await.unwrap();
+    }
+}
+
+async fn opens(fixture: &Path, without_grantees: bool) {
+    let restored = Restored::new(fixture);
+    if without_grantees {
+        restored.without_grantees().await;
+    }
+    let (service, expected) = (restored.service().await, &restored.expected);
+    invariants::check(&service).await.unwrap();
+
+    let mut signing = 0;
+    for Asked { account, region, operation, body, answer } in &expected.asked {
+        let found = ask_as(&service, account, region, operation, &body.to_string()).await;
+        let found = found.unwrap_or_else(|error| panic!("{operation} {body}: {error}"));
+        assert!(has(&found, answer), "{operation} {body}: {found}, not {answer}");
+        let key = &answer["KeyMetadata"];
+        if key["KeyUsage"] == "SIGN_VERIFY" && key["KeyState"] == "Enabled" {
+            signs(&service, region, key).await;
+            signing += 1;
+        }
+    }
+    assert!(expected.asked.is_empty() || signing > 10);
+    invariants::check(&service).await.unwrap();
     for key in &expected.keys {
         let body = json!({"KeyId": key.metadata["KeyId"]}).to_string();
         let found = ask(&service, "DescribeKey", &body).await.unwrap();
@@ -139,107 +213,63 @@ async fn opens(fixture: &Path) {
     }
 }
 
-/// Writes the fixture of the present release; not over one that is there.
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "writes into the source tree, once for each release"]
-async fn write_the_fixture() {
-    let fixture = fixtures().join(env!("CARGO_PKG_VERSION"));
-    fs::create_dir(&fixture).expect("a fixture is written once");
-    let mut server = TestServer::start().await.unwrap();
-    let kms = server.client(ACCOUNT, REGION);
-    let mut writer = Writer { kms: &kms, names: Vec::new(), ciphertexts: Vec::new() };
-
-    let plain = writer.key("plain", kms.create_key().description("plain")).await;
-    for alias in ["alias/plain", "alias/also/plain"] {
-        kms.create_alias().alias_name(alias).target_key_id(&plain).send().await.unwrap();
-    }
-    writer.encrypt("plain", &plain, "no context", &[]).await;
-    writer.encrypt("plain", &plain, "some context", &[("purpose", "test"), ("größe", "½")]).await;
-    writer.pair("plain", &plain, "ECC_NIST_P256").await;
-    writer.pair("plain", &plain, "RSA_2048").await;
-
-    let tag = |key: &str, value| Tag::builder().tag_key(key).tag_value(value).build().unwrap();
-    let tagged = kms.create_key().tags(tag("stage", "test")).tags(tag("empty", ""));
-    let tagged = writer.key("tagged, own policy", tagged).await;
-    let policy = format!(
-        "{{\"Version\":\"2012-10-17\",\"Id\":\"own\",\"Statement\":{{\"Effect\":\"Allow\",\"Principal\":\
-         {{\"AWS\":\"arn:aws:iam::{ACCOUNT}:root\"}},\"Action\":\"kms:*\",\"Resource\":\"*\"}}}}"
-    );
-    kms.put_key_policy().key_id(&tagged).policy(policy).send().await.unwrap();
-    writer.encrypt("tagged, own policy", &tagged, "tagged", &[("a", "")]).await;
-
-    let multi = writer.key("multi-Region", kms.create_key().multi_region(true)).await;
-    writer.encrypt("multi-Region", &multi, "multi", &[("a", "b")]).await;
-    writer.key("external", kms.create_key().origin(OriginType::External)).await;
-    let disabled = writer.key("disabled", kms.create_key()).await;
-    writer.encrypt("disabled", &disabled, "of a disabled key", &[]).await;
-    kms.disable_key().key_id(&disabled).send().await.unwrap();
-    let pending = writer.key("pending deletion", kms.create_key()).await;
-    writer.encrypt("pending deletion", &pending, "of a key about to go", &[]).await;
-    kms.create_alias().alias_name("alias/going").target_key_id(&pending).send().await.unwrap();
-    kms.schedule_key_deletion().key_id(&pending).send().await.unwrap();
-
-    let (names, ciphertexts) = (writer.names, writer.ciphertexts);
-    let mut keys = Vec::new();
-    for (name, id) in names {
-        let body = json!({"KeyId": id});
-        let ask =
-            async |operation| server.call(ACCOUNT, REGION, operation, &body).await.unwrap().body;
-        keys.push(ExpectedKey {
-            name,
-            metadata: ask("DescribeKey").await["KeyMetadata"].clone(),
-            aliases: ask("ListAliases").await["Aliases"].clone(),
-            tags: ask("ListResourceTags").await["Tags"].clone(),
-            policy: text(&ask("GetKeyPolicy").await, "Policy").to_owned(),
-        });
-    }
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-    let moment = i64::try_from(now.as_millis()).unwrap();
-    server.stop().await.unwrap();
-    backup(server.data_dir(), &fixture.join(BACKUP)).unwrap();
-    fs::copy(server.root_key_file(), fixture.join(ROOT_KEY)).unwrap();
-    let expected = Expected { moment, keys, ciphertexts };
-    let expected = serde_json::to_string_pretty(&expected).unwrap();
-    fs::write(fixture.join(EXPECTED), expected + "\n").unwrap();
+/// The private key is the one that belongs to the public key of the record.
+async fn signs(service: &Service, region: &str, key: &Value) {
+    let mut body = json!({
+        "KeyId": key["KeyId"], "SigningAlgorithm": key["SigningAlgorithms"][0],
+        "Message": to_base64("signed by a later release"),
+    });
+    let made = ask_as(service, ACCOUNT, region, "Sign", &body.to_string()).await.unwrap();
+    body["Signature"] = made["Signature"].clone();
+    let verified = ask_as(service, ACCOUNT, region, "Verify", &body.to_string()).await.unwrap();
+    assert_eq!(verified["SignatureValid"], true, "{key}");
 }
 
-struct Writer<'c> {
-    kms: &'c Client,
-    /// Names and key ids.
-    names: Vec<(String, String)>,
-    ciphertexts: Vec<Ciphertext>,
-}
-
-type CreateKey = aws_sdk_kms::operation::create_key::builders::CreateKeyFluentBuilder;
-
-impl Writer<'_> {
-    async fn key(&mut self, name: &str, request: CreateKey) -> String {
-        let id = request.send().await.unwrap().key_metadata.unwrap().key_id;
-        self.names.push((name.to_owned(), id.clone()));
-        id
+/// A grant as the first releases with grants wrote it, found by its id alone: whoever it is for can
+/// use the key once the store was opened, and no longer when it is revoked.
+#[tokio::test]
+async fn a_grant_of_an_older_store_opens_its_key() {
+    let restored = Restored::new(&fixtures().join("0.1.0"));
+    let expected = &restored.expected;
+    let sealed = expected.ciphertexts.iter().find(|sealed| sealed.context.is_empty()).unwrap();
+    let key = expected.keys.iter().find(|key| key.name == sealed.key).unwrap();
+    let (account, region): (AccountId, Region) =
+        (ACCOUNT.parse().unwrap(), REGION.parse().unwrap());
+    let id: KeyId = text(&key.metadata, "KeyId").parse().unwrap();
+    let grant_id = "ab".repeat(32);
+    {
+        let service = restored.service().await;
+        let record_key = service.keyring().record_key();
+        let path = paths::key(account, &region, id);
+        let found = restored.store.read(&path).await.unwrap().unwrap();
+        let mut record: KeyRecord = decode(record_key, &path, &found.value).unwrap();
+        record.grants += 1;
+        let mut writes =
+            vec![Write::Put(path.clone(), encode(record_key, &path, &record).unwrap())];
+        let grant = GrantRecord {
+            grantee: format!("arn:aws:iam::{OTHER}:root"),
+            retiring: None,
+            issuer: account,
+            operations: vec![GrantOperation::Decrypt],
+            equals: None,
+            subset: None,
+            name: None,
+            created: expected.moment,
+            unknown: Map::new(),
+        };
+        let path = paths::grant(account, &region, id, &grant_id);
+        writes.push(Write::Put(path.clone(), encode(record_key, &path, &grant).unwrap()));
+        restored.store.commit(Vec::new(), writes).await.unwrap();
     }
+    restored.without_grantees().await;
 
-    async fn encrypt(&mut self, name: &str, id: &str, plaintext: &str, context: &[(&str, &str)]) {
-        let context: HashMap<String, String> =
-            context.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect();
-        let request = self.kms.encrypt().key_id(id).plaintext(Blob::new(plaintext));
-        let sealed = request.set_encryption_context(Some(context.clone())).send().await.unwrap();
-        self.ciphertexts.push(Ciphertext {
-            key: name.to_owned(),
-            context,
-            blob: to_base64(sealed.ciphertext_blob.unwrap()),
-            plaintext: to_base64(plaintext),
-        });
-    }
-
-    async fn pair(&mut self, name: &str, id: &str, spec: &str) {
-        let request = self.kms.generate_data_key_pair().key_id(id);
-        let pair = request.key_pair_spec(DataKeyPairSpec::from(spec)).send().await.unwrap();
-        self.ciphertexts.push(Ciphertext {
-            key: name.to_owned(),
-            context: HashMap::new(),
-            blob: to_base64(pair.private_key_ciphertext_blob.unwrap()),
-            plaintext: to_base64(pair.private_key_plaintext.unwrap()),
-        });
-    }
+    let service = restored.service().await;
+    let body = json!({"CiphertextBlob": sealed.blob}).to_string();
+    let decrypt = async || ask_as(&service, OTHER, REGION, "Decrypt", &body).await;
+    assert_eq!(text(&decrypt().await.unwrap(), "Plaintext"), sealed.plaintext);
+    invariants::check(&service).await.unwrap();
+    let revoke = json!({"KeyId": id.to_string(), "GrantId": grant_id}).to_string();
+    ask(&service, "RevokeGrant", &revoke).await.unwrap();
+    assert_eq!(decrypt().await, Err("AccessDeniedException"));
+    invariants::check(&service).await.unwrap();
 }

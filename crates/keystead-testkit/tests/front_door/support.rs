@@ -48,11 +48,25 @@ pub(crate) async fn ask(
     operation: &str,
     body: &str,
 ) -> Result<Value, &'static str> {
+    ask_as(service, ACCOUNT, REGION, operation, body).await
+}
+
+/// The same, as the root of an account in a Region.
+///
+/// # Errors
+/// The name of the exception.
+pub(crate) async fn ask_as(
+    service: &Service,
+    account: &str,
+    region: &str,
+    operation: &str,
+    body: &str,
+) -> Result<Value, &'static str> {
     let mut headers = HeaderMap::new();
     headers.insert("x-amz-target", format!("TrentService.{operation}").parse().unwrap());
     headers.insert("x-amz-date", "20250101T000000Z".parse().unwrap());
     let authorization = format!(
-        "AWS4-HMAC-SHA256 Credential={ACCOUNT}/20250101/{REGION}/kms/aws4_request, \
+        "AWS4-HMAC-SHA256 Credential={account}/20250101/{region}/kms/aws4_request, \
          SignedHeaders=host;x-amz-date, Signature={}",
         "0".repeat(64)
     );

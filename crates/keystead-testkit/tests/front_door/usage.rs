@@ -229,9 +229,9 @@ async fn the_answer_is_as_the_guide_shows_it() {
     let alias = kms.create_alias().alias_name("alias/a").target_key_id(id);
     alias.send().await.unwrap();
     for name in ["alias/a".to_owned(), format!("arn:aws:kms:{REGION}:{ACCOUNT}:alias/a")] {
-        let text = format!("Invalid keyId '{name}'");
+        let text = "Key Aliases are not supported for this operation.".to_owned();
         let found = outcome(kms.get_key_last_usage().key_id(&name).send().await);
-        assert_eq!(found, refused("NotFoundException", text));
+        assert_eq!(found, refused("InvalidArnException", text));
     }
     let stranger = server.client("444455556666", REGION);
     let denied = stranger.get_key_last_usage().key_id(key.arn.unwrap()).send().await;

@@ -123,9 +123,8 @@ fn expected(
         (KeyUsageType::EncryptDecrypt, "Encrypt" | "ReEncrypt") => {
             format!("Algorithm SYMMETRIC_DEFAULT is incompatible with key spec {spec}.")
         }
-        // The exception is documented, its text is not: ours.
         (KeyUsageType::EncryptDecrypt, data_key) if data_key.starts_with("GenerateDataKey") => {
-            format!("{arn} key spec is {spec} which is not valid for {operation}.")
+            "You cannot generate a data key with an asymmetric CMK".to_owned()
         }
         _ => format!("{arn} key usage is {usage} which is not valid for {operation}."),
     };
