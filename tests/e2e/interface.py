@@ -81,8 +81,14 @@ def rewrap_root_key(data_dir, old, new):
     ]  # fmt: skip
 
 
+def explain(admin, principal, action, *rest):
+    """Asks the server. Status 0: allowed, 1: denied, 2: no answer."""
+    return ["explain", "--admin", admin, "--principal", principal, "--action", action, *rest]
+
+
 # Admin listener.
 LIVE, READY_PATH, METRICS, CLOCK = "/livez", "/readyz", "/metrics", "/clock"
+EXPLAIN = "/explain"
 # Main listener, unsigned.
 HEALTH = "/healthz"
 # Smallest request body that must be accepted, and one that must be refused with 413.

@@ -103,6 +103,19 @@ impl Operator {
     }
 }
 
+impl std::fmt::Display for Operator {
+    /// As documents write it.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let set = match self.set {
+            None => "",
+            Some(SetOperator::ForAllValues) => "ForAllValues:",
+            Some(SetOperator::ForAnyValue) => "ForAnyValue:",
+        };
+        let if_exists = if self.if_exists { "IfExists" } else { "" };
+        write!(f, "{set}{}{if_exists}", self.test.as_str())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests fail by panicking")]
@@ -121,6 +134,7 @@ mod tests {
                 let name = format!("{prefix}{}", test.as_str());
                 let plain = Operator { set, test: *test, if_exists: false };
                 assert_eq!(Operator::parse(&name), Some(plain), "{name}");
+                assert_eq!(plain.to_string(), name);
                 let soft = (*test != Test::Null).then_some(Operator { if_exists: true, ..plain });
                 assert_eq!(Operator::parse(&format!("{name}IfExists")), soft, "{name}");
             }

@@ -5,7 +5,7 @@
 //! access"; IAM User Guide, "Policy evaluation logic").
 
 use crate::document::Policy;
-use crate::evaluate::Verdict;
+use crate::evaluate::{StatementTrace, Verdict};
 use crate::facts::{Facts, PrincipalKind, Request};
 use crate::rule::{Asked, DocumentKind, Reach};
 
@@ -116,6 +116,46 @@ pub fn decide(request: &Request<'_>, documents: &Documents<'_>) -> Decision {
     decide_as(request, documents, DocumentKind::Resource)
 }
 
+/// What became of one document of a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DocumentTrace {
+    /// The kind of document.
+    pub layer: Layer,
+    /// The place of the document among those of its kind, from 0, as in [`Reason`].
+    pub document: usize,
+    /// What became of its statements, in the order written.
+    pub statements: Vec<StatementTrace>,
+}
+
+/// Every document of a request that [`decide`] decides, with what becomes of each statement, in the
+/// order of [`Layer`].
+#[must_use]
+pub fn explain(request: &Request<'_>, documents: &Documents<'_>) -> Vec<DocumentTrace> {
+    let (asked, bounded) = in_turn(request, documents);
+    let mut traces = Vec::new();
+    let mut hear = |policies: &[&Policy], layer, asked: &Asked<'_>, kind| {
+        for policy in policies {
+            let earlier = traces.iter().filter(|one: &&DocumentTrace| one.layer == layer);
+            let document = earlier.count();
+            traces.push(DocumentTrace { layer, document, statements: policy.trace(asked, kind) });
+        }
+    };
+    for set in documents.guardrails {
+        hear(set, Layer::ServiceControl, &asked, DocumentKind::Guardrail);
+    }
+    if let Some(policy) = documents.resource_policy {
+        let request = of_resource(request, documents);
+        let by_resource = Asked::new(&request).bounded(documents.boundary.is_some());
+        hear(&[policy], Layer::Resource, &by_resource, DocumentKind::Resource);
+    }
+    if let Some(policy) = documents.boundary {
+        hear(&[policy], Layer::Boundary, &bounded, DocumentKind::Identity);
+    }
+    hear(documents.session.unwrap_or_default(), Layer::Session, &bounded, DocumentKind::Identity);
+    hear(documents.identity, Layer::Identity, &bounded, DocumentKind::Identity);
+    traces
+}
+
 /// Decides a request to assume a role, whose trust policy is given as the policy of the resource.
 pub fn decide_trust(request: &Request<'_>, documents: &Documents<'_>) -> Decision {
     decide_as(request, documents, DocumentKind::Trust)
@@ -132,18 +172,14 @@ fn decide_as(request: &Request<'_>, documents: &Documents<'_>, kind: DocumentKin
 type Weighed = Result<(Reason, Option<usize>), Reason>;
 
 fn weigh(request: &Request<'_>, documents: &Documents<'_>, kind: DocumentKind) -> Weighed {
-    let mut asked = Asked::new(request);
+    let (asked, bounded) = in_turn(request, documents);
     let guarded = guardrails(documents.guardrails, &asked)?;
-    // A Deny with NotPrincipal hits every principal that has a permissions boundary, listed or not
-    // (IAM User Guide, "NotPrincipal").
-    asked.bounded = documents.boundary.is_some();
+    let asked = bounded;
     let resource = match documents.resource_policy {
         None => None,
         Some(policy) => {
-            let facts = documents.resource_facts.unwrap_or(request.facts);
-            let request = Request { facts, ..*request };
-            let mut by_resource = Asked::new(&request);
-            by_resource.bounded = asked.bounded;
+            let request = of_resource(request, documents);
+            let by_resource = Asked::new(&request).bounded(documents.boundary.is_some());
             let verdict = policy.evaluate(&by_resource, kind);
             explicit(&verdict, Layer::Resource, 0)?;
             Some(verdict)
@@ -183,6 +219,19 @@ fn weigh(request: &Request<'_>, documents: &Documents<'_>, kind: DocumentKind) -
         }
         Some(verdict) => cross_account(&verdict, &own, documents.grant),
     }
+}
+
+/// The request as guardrails are asked about it, and as all other documents are: to these a Deny
+/// with NotPrincipal hits every principal that has a permissions boundary, listed or not (IAM User
+/// Guide, "NotPrincipal").
+fn in_turn<'a>(request: &'a Request<'a>, documents: &Documents<'_>) -> (Asked<'a>, Asked<'a>) {
+    let asked = Asked::new(request);
+    (asked, asked.bounded(documents.boundary.is_some()))
+}
+
+/// The request as the policy of the resource is asked about it.
+fn of_resource<'a>(request: &Request<'a>, documents: &Documents<'a>) -> Request<'a> {
+    Request { facts: documents.resource_facts.unwrap_or(request.facts), ..*request }
 }
 
 /// What the principal's side says.

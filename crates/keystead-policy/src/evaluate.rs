@@ -96,14 +96,17 @@ impl Policy {
     /// What becomes of each statement.
     #[must_use]
     pub fn explain(&self, request: &Request<'_>, kind: DocumentKind) -> Vec<StatementTrace> {
-        let asked = Asked::new(request);
+        self.trace(&Asked::new(request), kind)
+    }
+
+    pub(crate) fn trace(&self, asked: &Asked<'_>, kind: DocumentKind) -> Vec<StatementTrace> {
         let traces = self.statements().iter().zip(self.rules()).enumerate();
         traces
             .map(|(index, (statement, rule))| StatementTrace {
                 statement: index,
                 sid: statement.sid.clone(),
                 effect: statement.effect,
-                outcome: match rule.apply(statement, &asked, kind) {
+                outcome: match rule.apply(statement, asked, kind) {
                     Ok(reaches) => {
                         Outcome::Applies { reach: reaches.iter().next().unwrap_or(Reach::Identity) }
                     }
@@ -113,7 +116,7 @@ impl Policy {
                     Err(Miss::Condition(check)) => Outcome::ConditionFailed {
                         operator: check.operator,
                         key: check.key.clone(),
-                        absent: check.is_absent(request.facts),
+                        absent: check.is_absent(asked.request.facts),
                     },
                 },
             })

@@ -67,7 +67,9 @@ mod template;
 mod validate;
 
 pub use condition::{Condition, Operator, SetOperator, Test};
-pub use decide::{Decision, Documents, Grant, Layer, Reason, decide, decide_trust};
+pub use decide::{
+    Decision, DocumentTrace, Documents, Grant, Layer, Reason, decide, decide_trust, explain,
+};
 pub use document::{Clause, Effect, Policy, PolicyError, Statement, Version};
 pub use evaluate::{Outcome, StatementTrace, Verdict};
 pub use facts::{Fact, Facts, NoFacts, PrincipalKind, Request, RequestPrincipal};

@@ -121,12 +121,17 @@ pub(crate) struct Asked<'a> {
     /// The resource by its parts; `None` if there is none, or if it is no ARN.
     arn: Option<[&'a str; PARTS]>,
     /// The principal has a permissions boundary.
-    pub(crate) bounded: bool,
+    bounded: bool,
 }
 
 impl<'a> Asked<'a> {
     pub(crate) fn new(request: &'a Request<'a>) -> Self {
         Self { request, arn: request.resource.and_then(arn::split), bounded: false }
+    }
+
+    /// The same, of a principal that has a permissions boundary or not.
+    pub(crate) fn bounded(self, bounded: bool) -> Self {
+        Self { bounded, ..self }
     }
 }
 

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use keystead_policy::{
     Decision, DocumentKind, Documents, Effect, Fact, Facts, Grant, Outcome, Policy, PrincipalKind,
-    Request, RequestPrincipal, decide, pretty,
+    Reason, Request, RequestPrincipal, decide, explain, pretty,
 };
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
@@ -235,6 +235,49 @@ proptest! {
                 let found = decision(&case, &key, identities, boundary, session, guardrails);
                 prop_assert!(!found.allowed, "{found:?}");
             }
+        }
+    }
+
+    /// The statement that decided is among the traces at the place that the decision tells, and
+    /// applies; where a Deny applies, one decided.
+    #[test]
+    fn explanations_bear_decisions_out(
+        case in any_case(),
+        key in any_statements(true),
+        one in any_statements(false),
+        two in any_statements(false),
+        bounded in any::<bool>(),
+    ) {
+        let (key, one, two) = (policy(&key), policy(&one), policy(&two));
+        let documents = Documents {
+            resource_policy: Some(&key),
+            resource_account: Some("111122223333"),
+            identity: &[&one, &two],
+            boundary: bounded.then_some(&two),
+            session: Some(&[&one]),
+            guardrails: &[&[&two], &[&one, &two]],
+            grant: case.grant,
+            ..Documents::default()
+        };
+        let (found, traces) = with_request(&case, |request| {
+            (decide(request, &documents), explain(request, &documents))
+        });
+        prop_assert_eq!(traces.len(), 7 + usize::from(bounded));
+        let mut all = traces.iter().flat_map(|document| &document.statements);
+        let applied = |effect| {
+            move |trace: &keystead_policy::StatementTrace| {
+                trace.effect == effect && matches!(trace.outcome, Outcome::Applies { .. })
+            }
+        };
+        let explicit = matches!(found.reason, Reason::Explicit { .. });
+        prop_assert_eq!(all.any(applied(Effect::Deny)), explicit, "{:?} {:?}", found, traces);
+        if let Reason::AllowedBy { layer, document, statement }
+        | Reason::Explicit { layer, document, statement } = found.reason
+        {
+            let place = traces.iter().find(|one| (one.layer, one.document) == (layer, document));
+            let trace = &place.unwrap().statements[statement];
+            let effect = if explicit { Effect::Deny } else { Effect::Allow };
+            prop_assert!(applied(effect)(trace), "{:?} {:?}", found, traces);
         }
     }
 

@@ -1,4 +1,5 @@
-//! The admin listener: liveness, readiness, metrics and, in `dev`, the clock. Plain HTTP on loopback.
+//! The admin listener: liveness, readiness, metrics, explanations of decisions and, in `dev`, the clock.
+//! Plain HTTP on loopback.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -13,7 +14,8 @@ use hyper::body::{Body, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use keystead_service::{Clock, MovableClock};
+use keystead_service::explain::Question;
+use keystead_service::{Clock, Fault, MovableClock, Service};
 use serde::Deserialize;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
@@ -21,8 +23,12 @@ use tokio::time::timeout;
 
 use crate::metrics::Metrics;
 
-/// The largest body anyone may send here, in bytes.
+/// The largest move of the clock, in bytes.
 const MAX_BODY: usize = 1024;
+
+/// The largest question what would be decided, in bytes: an encryption context may have 8,192, grant
+/// tokens 10 times as much.
+const MAX_QUESTION: usize = 128 * 1024;
 
 /// The most connections at one time.
 const MAX_CONNECTIONS: usize = 32;
@@ -44,6 +50,8 @@ pub(crate) struct Admin {
     pub(crate) stopping: watch::Receiver<bool>,
     /// Absent outside `dev`.
     pub(crate) clock: Option<DevClock>,
+    /// Whoever is asked what would be decided.
+    pub(crate) service: Arc<Service>,
 }
 
 /// A clock that may be moved, and what has to follow a move before it is answered.
@@ -119,14 +127,21 @@ impl Admin {
                 Some(clock) if request.method() == Method::POST => clock.post(request).await,
                 Some(clock) => clock.show(),
             },
-            (_, "/livez" | "/readyz" | "/metrics" | "/clock") => {
+            (&Method::POST, "/explain") => self.explain(request).await,
+            (_, "/livez" | "/readyz" | "/metrics" | "/clock" | "/explain") => {
                 let mut response =
                     plain(StatusCode::METHOD_NOT_ALLOWED, "this path takes another method\n");
-                let allowed = if path == "/clock" { "GET, POST" } else { "GET" };
+                let allowed = match path.as_str() {
+                    "/clock" => "GET, POST",
+                    "/explain" => "POST",
+                    _ => "GET",
+                };
                 response.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
                 response
             }
-            _ => plain(StatusCode::NOT_FOUND, "/livez, /readyz, /metrics, /clock (dev)\n"),
+            _ => {
+                plain(StatusCode::NOT_FOUND, "/livez, /readyz, /metrics, /explain, /clock (dev)\n")
+            }
         }
     }
 
@@ -140,6 +155,36 @@ impl Admin {
                 plain(StatusCode::OK, lines.map(|line| line + "\n").collect::<String>())
             }
             Some(reason) => plain(StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")),
+        }
+    }
+
+    /// Whether a principal would be allowed. Nothing of the question is logged: it holds encryption
+    /// context and grant tokens.
+    async fn explain(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        let body = match whole(request.into_body(), MAX_QUESTION, PATIENCE).await {
+            Ok(body) => body,
+            Err(refusal) => return refusal,
+        };
+        let question = match serde_json::from_slice::<Question>(&body) {
+            Ok(question) => question,
+            // Its text may repeat a value of the question, to whoever sent that.
+            Err(error) => {
+                return plain(StatusCode::BAD_REQUEST, format!("no question: {error}\n"));
+            }
+        };
+        match self.service.explain(&question).await {
+            Ok(answer) => match serde_json::to_vec(&answer) {
+                Ok(json) => respond(StatusCode::OK, "application/json", json),
+                Err(_) => plain(StatusCode::INTERNAL_SERVER_ERROR, "cannot write the answer\n"),
+            },
+            Err(error) if error.fault() == Fault::Client => {
+                let text = error.message().unwrap_or_else(|| error.type_name());
+                plain(StatusCode::BAD_REQUEST, format!("{text}\n"))
+            }
+            Err(error) => {
+                tracing::error!(detail = error.detail(), "a decision cannot be explained");
+                plain(StatusCode::INTERNAL_SERVER_ERROR, "the decision cannot be explained\n")
+            }
         }
     }
 
@@ -157,7 +202,7 @@ impl Admin {
 
 impl DevClock {
     async fn post(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
-        let body = match whole(request.into_body(), PATIENCE).await {
+        let body = match whole(request.into_body(), MAX_BODY, PATIENCE).await {
             Ok(body) => body,
             Err(refusal) => return refusal,
         };
@@ -197,12 +242,12 @@ impl DevClock {
 
 /// Reads a body within its limits of size and time: who holds a connection without end would keep the
 /// probes out.
-async fn whole<B>(body: B, patience: Duration) -> Result<Bytes, Response<Full<Bytes>>>
+async fn whole<B>(body: B, most: usize, patience: Duration) -> Result<Bytes, Response<Full<Bytes>>>
 where
     B: Body<Data = Bytes>,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    match timeout(patience, Limited::new(body, MAX_BODY).collect()).await {
+    match timeout(patience, Limited::new(body, most).collect()).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
         Ok(Err(_)) => {
             Err(plain(StatusCode::PAYLOAD_TOO_LARGE, "the body is too long or broke off\n"))
@@ -269,10 +314,10 @@ mod tests {
         }
 
         let short = Duration::from_millis(1);
-        assert_eq!(whole(Silent, short).await.unwrap_err().status(), 408);
+        assert_eq!(whole(Silent, MAX_BODY, short).await.unwrap_err().status(), 408);
         let full = |length| Full::new(Bytes::from(vec![b'x'; length]));
-        assert_eq!(whole(full(MAX_BODY), PATIENCE).await.unwrap().len(), MAX_BODY);
-        assert_eq!(whole(full(MAX_BODY + 1), PATIENCE).await.unwrap_err().status(), 413);
+        assert_eq!(whole(full(MAX_BODY), MAX_BODY, PATIENCE).await.unwrap().len(), MAX_BODY);
+        assert_eq!(whole(full(MAX_BODY + 1), MAX_BODY, PATIENCE).await.unwrap_err().status(), 413);
     }
 
     #[test]

@@ -23,6 +23,7 @@ mod admin;
 pub mod audit;
 mod body;
 mod config;
+pub mod explain;
 mod greeting;
 mod http;
 pub mod identity;
@@ -137,6 +138,7 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
             Box::new(move || reloads.complaints())
         },
         stopping: api.stop.subscribe(),
+        service: Arc::clone(&service),
         clock: movable.clone().map(|clock| DevClock {
             clock,
             sweep: {

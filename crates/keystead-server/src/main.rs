@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
+use keystead_server::explain::{Explain, NoAnswer};
 use keystead_server::identity::{Check, CreateAccessKey};
 use keystead_server::init::Init;
 use keystead_server::maintenance::{NewPlace, Place};
@@ -43,6 +44,9 @@ enum Command {
         #[command(subcommand)]
         command: IdentityCommand,
     },
+    /// Ask a running server whether a principal would be allowed to do something, and why; ends with 0 if
+    /// so and with 1 if not
+    Explain(Explain),
     /// Copy a store, which may be in use, into a file; needs no root key, and the copy holds none
     Backup {
         /// Directory of the store [default: that of dev]
@@ -133,17 +137,22 @@ fn main() -> ExitCode {
             return ExitCode::SUCCESS;
         }
     };
-    match run(arguments.command) {
-        Ok(()) => ExitCode::SUCCESS,
+    let result = match arguments.command {
+        Command::Explain(explain) => ask(&explain),
+        command => run(command).map(|()| ExitCode::SUCCESS),
+    };
+    match result {
+        Ok(code) => code,
         Err(error) => {
             let _ = writeln!(io::stderr(), "keystead: {}", causes(&error));
-            ExitCode::from(if error.is::<ConfigError>() { 2 } else { 1 })
+            ExitCode::from(if error.is::<ConfigError>() || error.is::<NoAnswer>() { 2 } else { 1 })
         }
     }
 }
 
 fn run(command: Command) -> anyhow::Result<()> {
     match command {
+        Command::Explain(explain) => ask(&explain).map(drop),
         Command::Dev(flags) => run_server(Config::dev(*flags)?),
         Command::Serve(flags) => run_server(Config::serve(*flags)?),
         Command::Init(init) => {
@@ -213,6 +222,13 @@ fn run(command: Command) -> anyhow::Result<()> {
             Ok(())
         }
     }
+}
+
+/// Its exit code is the decision; whatever keeps it from having one is 2.
+fn ask(explain: &Explain) -> anyhow::Result<ExitCode> {
+    let answer = block_on(keystead_server::explain::ask(explain))?;
+    print(&answer.text);
+    Ok(if answer.allowed { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }
 
 fn run_server(config: Config) -> anyhow::Result<()> {

@@ -5,9 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use keystead_identity::NamedPolicy;
-use keystead_model::{
-    GrantConstraints, GrantOperation, PutKeyPolicyRequest, alias_arn, key_arn, root_arn,
-};
+use keystead_model::{GrantConstraints, GrantOperation, PutKeyPolicyRequest, key_arn, root_arn};
 use keystead_policy::{
     Decision, Documents, Grant as Reach, Layer, Policy, PrincipalKind, Reason, Request, decide,
     decide_trust,
@@ -17,10 +15,11 @@ use crate::caller::Caller;
 use crate::error::{Error, Result};
 use crate::grants::Grant;
 use crate::keys::KeyEntry;
-use crate::operation::{Demand, Resource, Told};
+use crate::operation::{Demand, Resource};
 use crate::records::KeyRecord;
 use crate::service::Service;
 
+mod case;
 mod condition_keys;
 mod facts;
 mod grants;
@@ -41,9 +40,10 @@ mod trials;
 #[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests fail by panicking")]
 mod unused;
 
-pub(crate) use condition_keys::ConditionKeys;
+pub(crate) use case::Case;
+pub(crate) use condition_keys::{ConditionKeys, omitted};
 pub(crate) use facts::{Connection, RequestFacts, single, tagged};
-pub(crate) use grants::{Wish, index_grantees};
+pub(crate) use grants::{Obstacle, Wish, better, index_grantees, judge};
 
 /// A request, as far as every permission it needs is decided by the same things.
 #[derive(Clone, Copy)]
@@ -77,33 +77,20 @@ pub(crate) async fn permit(
     asked: &Asked<'_>,
     demand: &Demand<'_>,
 ) -> Result<()> {
-    let caller = asked.caller;
-    let action = format!("kms:{}", demand.action);
-    let (decision, key) = match &demand.resource {
-        Some(Resource::Key(key)) => {
-            (on_key(service, asked, demand, &action, key).await?, Some(key))
-        }
-        Some(Resource::Alias(name)) => {
-            let arn = alias_arn(caller.region(), &caller.account(), name.as_str());
-            (by_identity(service, asked, demand, &action, Some(&arn)), None)
-        }
+    match &demand.resource {
         // Retiring has rules of its own.
         Some(Resource::Grant { key, grant }) => {
             return permit_retiring(service, asked, key, grant).await;
         }
-        Some(Resource::Principal(arn)) => {
-            (by_identity(service, asked, demand, &action, Some(arn)), None)
-        }
         Some(Resource::OutOfReach) => {
-            let arn = caller.principal().shown_arn();
-            return Err(Error::denied_across_accounts(arn, &action));
+            let (arn, action) = (asked.caller.principal().shown_arn(), demand.action);
+            return Err(Error::denied_across_accounts(arn, &format!("kms:{action}")));
         }
-        None => (by_identity(service, asked, demand, &action, None), None),
-    };
-    if decision.allowed {
-        return Ok(());
+        Some(Resource::Key(_) | Resource::Alias(_) | Resource::Principal(_)) | None => {}
     }
-    Err(refusal(asked, demand, &action, key.map(|key| key.as_ref()), decision.reason))
+    let case = Case::of(service, asked, demand).await?;
+    let decision = case.decide(service).await?;
+    if decision.allowed { Ok(()) } else { Err(case.refusal(decision.reason)) }
 }
 
 /// Whether the grant may be retired by the caller: by the grant's own say, or by identity policies
@@ -136,7 +123,6 @@ pub(crate) async fn permit_retiring(
     if !by_grant && !takes_part {
         return Err(refused());
     }
-    let policy = service.keys.policy(&service.keyring, key).await?;
     let demand = Demand::on_key("RetireGrant", key);
     let pairs =
         |map: &Option<BTreeMap<String, String>>| map.as_ref().map(|map| map.iter().collect());
@@ -145,31 +131,24 @@ pub(crate) async fn permit_retiring(
         encryption_context_subset: pairs(&record.subset),
     };
     let asked = &Asked { request: &constraints, ..*asked };
-    let facts = facts_on_key(service, asked, &demand, key, None);
-    let for_policy = RequestFacts { for_key_policy: true, ..facts };
-    let for_policies = principal.for_policies();
-    let request = Request {
-        action: "kms:RetireGrant",
-        resource: Some(&key.arn),
-        principal: &for_policies,
-        facts: &facts,
-    };
-    let bundle = Bundle::of(asked.caller);
-    let owner = key.record.account;
-    let everything = Some((policy.as_ref(), owner.as_str()));
-    // Of the key policy only what it forbids counts; of all the rest, what guardrails leave out, too.
-    let all = bundle.decide(&request, everything, Some(&for_policy), Reach::None);
-    let unguarded = Reason::Implicit { layer: Layer::ServiceControl };
-    if matches!(all.reason, Reason::Explicit { .. }) || all.reason == unguarded {
-        return Err(refused());
-    }
-    if bundle.decide(&request, None, None, Reach::None).allowed {
-        return Ok(());
-    }
-    let unbounded = Bundle { boundary: None, ..bundle };
-    let by_session = unbounded.decide(&request, None, None, Reach::None);
-    let narrowed = as_role && by_session.reason == Reason::Implicit { layer: Layer::Session };
-    if by_grant && !narrowed { Ok(()) } else { Err(refused()) }
+    let case = Case::of(service, asked, &demand).await?;
+    let permitted = case.hear(Reach::None, |request, documents| {
+        // Of the key policy only what it forbids counts; of all the rest, what guardrails leave out,
+        // too.
+        let all = decide(request, documents).reason;
+        let unguarded = Reason::Implicit { layer: Layer::ServiceControl };
+        if matches!(all, Reason::Explicit { .. }) || all == unguarded {
+            return false;
+        }
+        let own = Documents { resource_policy: None, resource_account: None, ..*documents };
+        if decide(request, &own).allowed {
+            return true;
+        }
+        let by_session = decide(request, &Documents { boundary: None, ..own }).reason;
+        let narrowed = as_role && by_session == Reason::Implicit { layer: Layer::Session };
+        by_grant && !narrowed
+    });
+    if permitted { Ok(()) } else { Err(refused()) }
 }
 
 /// The lockout safety check: whether the caller could replace a key's policy if it were `policy`.
@@ -211,99 +190,9 @@ pub(crate) fn could_put_policy(
     let owner = record.account;
     let for_policy = RequestFacts { for_key_policy: true, ..facts };
     let policy = Some((policy, owner.as_str()));
-    Bundle::of(caller).decide(&request, policy, Some(&for_policy), Reach::None).allowed
-}
-
-/// A permission that identity policies alone give: there is no key, and its place has no policy.
-fn by_identity(
-    service: &Service,
-    asked: &Asked<'_>,
-    demand: &Demand<'_>,
-    action: &str,
-    resource: Option<&str>,
-) -> Decision {
-    let facts = RequestFacts {
-        caller: asked.caller,
-        now: service.clock.now(),
-        key: None,
-        alias: None,
-        aliases: None,
-        same_key: None,
-        model: demand.model,
-        unused: None,
-        action: demand.action,
-        region: demand.region,
-        request: asked.request,
-        for_key_policy: false,
-    };
-    let principal = asked.caller.principal().for_policies();
-    let request = Request { action, resource, principal: &principal, facts: &facts };
-    Bundle::of(asked.caller).decide(&request, None, None, Reach::None)
-}
-
-fn facts_on_key<'a>(
-    service: &Service,
-    asked: &Asked<'a>,
-    demand: &Demand<'a>,
-    key: &'a KeyEntry,
-    aliases: Option<&'a [String]>,
-) -> RequestFacts<'a> {
-    RequestFacts {
-        caller: asked.caller,
-        now: service.clock.now(),
-        key: Some(&key.record),
-        alias: asked.alias,
-        aliases,
-        same_key: asked.same_key,
-        model: None,
-        unused: None,
-        action: demand.action,
-        region: demand.region,
-        request: asked.request,
-        for_key_policy: false,
-    }
-}
-
-async fn on_key(
-    service: &Service,
-    asked: &Asked<'_>,
-    demand: &Demand<'_>,
-    action: &str,
-    key: &Arc<KeyEntry>,
-) -> Result<Decision> {
-    let caller = asked.caller;
-    let policy = service.keys.policy(&service.keyring, key).await?;
-    let aliases = match caller.principal().asks_for_aliases() {
-        true => Some(service.aliases_of(key).await?),
-        false => None,
-    };
-    let unused = match demand.action {
-        "DisableKey" | "ScheduleKeyDeletion" => Some(service.unused_days(key).await?),
-        _ => None,
-    };
-    let facts = facts_on_key(service, asked, demand, key, aliases.as_deref());
-    let facts = RequestFacts { unused, ..facts };
-    let decide = |grant: Reach| {
-        let principal = caller.principal().for_policies();
-        let for_policy = RequestFacts { for_key_policy: true, ..facts };
-        let (resource, facts) = (Some(key.arn.as_str()), &facts);
-        let request = Request { action, resource, principal: &principal, facts };
-        let owner = key.record.account;
-        let policy = Some((policy.as_ref(), owner.as_str()));
-        Bundle::of(caller).decide(&request, policy, Some(&for_policy), grant)
-    };
-    let by_policy = decide(Reach::None);
-    let implicit = matches!(by_policy.reason, Reason::Implicit { .. });
-    let Some(operation) = GrantOperation::parse(demand.action) else { return Ok(by_policy) };
-    if by_policy.allowed || !implicit {
-        return Ok(by_policy);
-    }
-    let reach =
-        service.granted(caller.principal(), key, operation, asked.wish, asked.grants).await?;
-    match reach {
-        Reach::None => Ok(by_policy),
-        reach => Ok(decide(reach)),
-    }
+    Bundle::of(caller).hear(policy, Some(&for_policy), Reach::None, |documents| {
+        decide(&request, documents).allowed
+    })
 }
 
 /// The policies of a caller, in the form in which a decision takes them.
@@ -349,16 +238,17 @@ impl<'a> Bundle<'a> {
         decide_trust(request, &documents)
     }
 
-    /// `resource`: the key's policy and its account; `None` where identity policies alone decide.
-    fn decide(
+    /// Hands out all documents of a request. `resource`: the key's policy and its account; `None`
+    /// where identity policies alone decide.
+    fn hear<T>(
         &self,
-        request: &Request<'_>,
         resource: Option<(&Policy, &str)>,
         resource_facts: Option<&RequestFacts<'_>>,
         grant: Reach,
-    ) -> Decision {
+        what: impl FnOnce(&Documents<'_>) -> T,
+    ) -> T {
         let guardrails: Vec<&[&Policy]> = self.guardrails.iter().map(Vec::as_slice).collect();
-        let documents = Documents {
+        what(&Documents {
             resource_policy: resource.map(|(policy, _)| policy),
             resource_account: resource.map(|(_, account)| account),
             identity: &self.identity,
@@ -367,48 +257,6 @@ impl<'a> Bundle<'a> {
             guardrails: &guardrails,
             resource_facts: resource_facts.map(|facts| facts as &dyn keystead_policy::Facts),
             grant,
-        };
-        decide(request, &documents)
+        })
     }
-}
-
-/// The refusal in AWS's words. Of another account's key, and of a key that only a ciphertext names,
-/// nothing is told: neither that it exists nor why.
-fn refusal(
-    asked: &Asked<'_>,
-    demand: &Demand<'_>,
-    action: &str,
-    key: Option<&KeyEntry>,
-    reason: Reason,
-) -> Error {
-    let caller = asked.caller;
-    let arn = caller.principal().shown_arn();
-    match (demand.told, key) {
-        (Told::Named, _) | (Told::Missing, None) => {}
-        (Told::OfCiphertext, _) => return Error::denied_ciphertext(arn, action),
-        (Told::Missing, Some(key)) => {
-            let id = key.record.id;
-            return Error::no_such_key(&key_arn(caller.region(), caller.account(), id));
-        }
-    }
-    if key.is_some_and(|key| key.record.account != caller.account()) {
-        return Error::denied_across_accounts(arn, action);
-    }
-    let resource = match &demand.resource {
-        Some(Resource::Key(key) | Resource::Grant { key, .. }) => Some(key.arn.clone()),
-        Some(Resource::Alias(name)) => {
-            Some(alias_arn(caller.region(), &caller.account(), name.as_str()))
-        }
-        Some(Resource::Principal(arn)) => Some((*arn).to_owned()),
-        Some(Resource::OutOfReach) | None => None,
-    };
-    let (layer, explicit) = match reason {
-        Reason::Explicit { layer, .. } => (layer, true),
-        Reason::Implicit { layer } => (layer, false),
-        // Not a refusal at all.
-        Reason::AllowedBy { .. } | Reason::AllowedByGrant | Reason::AllowedToRoot => {
-            (Layer::Identity, false)
-        }
-    };
-    Error::denied(arn, action, resource.as_deref(), layer, explicit)
 }

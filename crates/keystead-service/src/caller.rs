@@ -12,7 +12,7 @@ use crate::authorization::Connection;
 use crate::principal::Principal;
 use crate::service::{RawRequest, Service};
 
-/// An authenticated caller. Made only by [`Caller::authenticate`].
+/// An authenticated caller. For requests made only by [`Caller::authenticate`].
 #[derive(Debug, Clone)]
 pub(crate) struct Caller {
     principal: Arc<Principal>,
@@ -46,10 +46,15 @@ impl Caller {
         Ok(Self { principal, access_key, region, connection: Connection::of(raw) })
     }
 
-    /// Anybody at all, for tests of what follows authentication.
-    #[cfg(test)]
-    pub(crate) fn of(principal: Arc<Principal>, region: Region, connection: Connection) -> Self {
-        Self { principal, access_key: "test".into(), region, connection }
+    /// Who would call, for a question what would be decided: no request, and nothing was proved. It
+    /// is asked about, and never handed to an operation but by tests of what follows
+    /// authentication.
+    pub(crate) fn supposed(
+        principal: Arc<Principal>,
+        region: Region,
+        connection: Connection,
+    ) -> Self {
+        Self { principal, access_key: "".into(), region, connection }
     }
 
     /// The account whose principal calls.

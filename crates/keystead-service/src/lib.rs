@@ -48,6 +48,7 @@ mod throttling;
 mod usage;
 mod write;
 
+pub mod explain;
 pub mod keyring;
 pub mod paths;
 pub mod records;

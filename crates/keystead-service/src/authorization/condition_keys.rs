@@ -15,6 +15,12 @@ pub(crate) trait ConditionKeys {
         Fact::Absent
     }
 
+    /// What a question supposes of the key, before anything that is known of the request; `None`:
+    /// nothing. Requests suppose nothing.
+    fn supposed(&self, _key: &str) -> Option<Fact<'_>> {
+        None
+    }
+
     /// The encryption context that counts for the permission on `action`: every pair of every map.
     fn context(&self, _action: &str) -> [Option<&EncryptionContextMap>; 2] {
         [None, None]
@@ -49,6 +55,36 @@ fn tags<'a>(tags: &'a [Tag], key: &str) -> Fact<'a> {
     let Some(name) = key.strip_prefix("aws:requesttag/") else { return Fact::Absent };
     let found = tags.iter().filter(|tag| tag.tag_key.eq_ignore_ascii_case(name));
     super::facts::single(found.map(|tag| Cow::Borrowed(tag.tag_value.as_str())).collect())
+}
+
+/// The value of a key, in lower case, in a request for the permission on `action` that omits every
+/// optional parameter. Parameters that cannot be omitted give none.
+pub(crate) fn omitted(key: &str, action: &str) -> Fact<'static> {
+    one(match (key, action) {
+        (
+            "kms:encryptionalgorithm",
+            "Encrypt"
+            | "Decrypt"
+            | "ReEncryptFrom"
+            | "ReEncryptTo"
+            | "GenerateDataKey"
+            | "GenerateDataKeyWithoutPlaintext"
+            | "GenerateDataKeyPair"
+            | "GenerateDataKeyPairWithoutPlaintext",
+        ) => EncryptionAlgorithmSpec::SymmetricDefault.as_str(),
+        ("kms:messagetype", "Sign" | "Verify") => MessageType::Raw.as_str(),
+        ("kms:rotationperiodindays", "EnableKeyRotation") => "365",
+        ("kms:schedulekeydeletionpendingwindowindays", "ScheduleKeyDeletion") => "30",
+        ("kms:keyspec" | "kms:customermasterkeyspec", "CreateKey") => {
+            KeySpec::SymmetricDefault.as_str()
+        }
+        ("kms:keyusage" | "kms:customermasterkeyusage", "CreateKey") => {
+            KeyUsageType::EncryptDecrypt.as_str()
+        }
+        ("kms:keyorigin", "CreateKey") => OriginType::AwsKms.as_str(),
+        ("kms:multiregion", "CreateKey") | ("kms:grantisforawsresource", "CreateGrant") => "false",
+        _ => return Fact::Absent,
+    })
 }
 
 macro_rules! nothing_of_its_own {
@@ -269,5 +305,81 @@ impl ConditionKeys for GrantConstraints {
     /// The pairs of the constraints.
     fn context(&self, _: &str) -> [Option<&EncryptionContextMap>; 2] {
         [self.encryption_context_equals.as_ref(), self.encryption_context_subset.as_ref()]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+
+    use super::*;
+
+    const KEYS: [&str; 14] = [
+        "kms:encryptionalgorithm",
+        "kms:messagetype",
+        "kms:rotationperiodindays",
+        "kms:schedulekeydeletionpendingwindowindays",
+        "kms:keyspec",
+        "kms:customermasterkeyspec",
+        "kms:keyusage",
+        "kms:customermasterkeyusage",
+        "kms:keyorigin",
+        "kms:multiregion",
+        "kms:multiregionkeytype",
+        "kms:grantisforawsresource",
+        "kms:expirationmodel",
+        "kms:bypasspolicylockoutsafetycheck",
+    ];
+
+    fn compare<I: Input + ConditionKeys>(body: &str, actions: &[&str]) {
+        let request = I::decode(body.as_bytes()).unwrap();
+        for action in actions {
+            for key in KEYS {
+                assert_eq!(omitted(key, action), request.condition(key, action), "{action} {key}");
+            }
+        }
+    }
+
+    /// Against requests as they are decoded, so that the defaults are told in two places and are
+    /// one.
+    #[test]
+    fn omitted_parameters_have_the_values_that_requests_give_them() {
+        let key = r#"{"KeyId": "k"}"#;
+        compare::<EncryptRequest>(r#"{"KeyId": "k", "Plaintext": "AA=="}"#, &["Encrypt"]);
+        compare::<DecryptRequest>(r#"{"CiphertextBlob": "AA=="}"#, &["Decrypt"]);
+        compare::<ReEncryptRequest>(
+            r#"{"CiphertextBlob": "AA==", "DestinationKeyId": "k"}"#,
+            &["ReEncryptFrom", "ReEncryptTo"],
+        );
+        compare::<GenerateDataKeyRequest>(key, &["GenerateDataKey"]);
+        compare::<GenerateDataKeyWithoutPlaintextRequest>(
+            key,
+            &["GenerateDataKeyWithoutPlaintext"],
+        );
+        let pair = r#"{"KeyId": "k", "KeyPairSpec": "RSA_2048"}"#;
+        compare::<GenerateDataKeyPairRequest>(pair, &["GenerateDataKeyPair"]);
+        compare::<GenerateDataKeyPairWithoutPlaintextRequest>(
+            pair,
+            &["GenerateDataKeyPairWithoutPlaintext"],
+        );
+        compare::<SignRequest>(
+            r#"{"KeyId": "k", "Message": "AA==", "SigningAlgorithm": "ECDSA_SHA_256"}"#,
+            &["Sign"],
+        );
+        compare::<VerifyRequest>(
+            r#"{"KeyId": "k", "Message": "AA==", "Signature": "AA==",
+                "SigningAlgorithm": "ECDSA_SHA_256"}"#,
+            &["Verify"],
+        );
+        compare::<EnableKeyRotationRequest>(key, &["EnableKeyRotation"]);
+        compare::<ScheduleKeyDeletionRequest>(key, &["ScheduleKeyDeletion"]);
+        compare::<CreateKeyRequest>("{}", &["CreateKey"]);
+        compare::<CreateGrantRequest>(
+            r#"{"KeyId": "k", "GranteePrincipal": "arn:aws:iam::111122223333:root",
+                "Operations": ["Decrypt"]}"#,
+            &["CreateGrant"],
+        );
+        compare::<DescribeKeyRequest>(key, &["DescribeKey"]);
+        compare::<PutKeyPolicyRequest>(r#"{"KeyId": "k", "Policy": "{}"}"#, &["PutKeyPolicy"]);
     }
 }

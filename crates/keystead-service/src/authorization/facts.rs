@@ -30,6 +30,12 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
+    /// One that there is not: what is asked of it, the question supposes.
+    pub(crate) fn supposed() -> Self {
+        let source = IpAddr::from([0, 0, 0, 0]);
+        Self { source, secure: false, user_agent: None, referer: None }
+    }
+
     pub(crate) fn of(raw: &RawRequest<'_>) -> Self {
         Self {
             source: raw.source,
@@ -107,6 +113,9 @@ pub(crate) fn tagged<'a>(tags: &'a [(String, String)], name: &str) -> Fact<'a> {
 impl Facts for RequestFacts<'_> {
     fn fact(&self, key: &str) -> Fact<'_> {
         let key = key.to_ascii_lowercase();
+        if let Some(supposed) = self.request.supposed(&key) {
+            return supposed;
+        }
         if let Some(name) = key.strip_prefix("kms:encryptioncontext:") {
             return self.context_value(name);
         }

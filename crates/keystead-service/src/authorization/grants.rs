@@ -37,23 +37,55 @@ pub(crate) enum Wish<'a> {
     Child(&'a CreateGrantRequest),
 }
 
-/// Whether a grant covers an operation of a request, whoever asks.
-pub(crate) fn covers(grant: &GrantRecord, operation: GrantOperation, wish: Wish<'_>) -> bool {
-    grant.operations.contains(&operation)
-        && match wish {
-            Wish::Unconstrained => true,
-            Wish::Use(context) => {
-                let has = |(name, value): (&String, &String)| {
-                    context.and_then(|context| context.value(name)) == Some(value.as_str())
-                };
-                let pairs = context.map_or(0, EncryptionContextMap::len);
-                let equal =
-                    |equals: &BTreeMap<_, _>| equals.len() == pairs && equals.iter().all(has);
-                grant.equals.as_ref().is_none_or(equal)
-                    && grant.subset.as_ref().is_none_or(|subset| subset.iter().all(has))
-            }
-            Wish::Child(child) => may_father(grant, child),
+/// Why a grant gives nothing to a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Obstacle {
+    /// It is for someone else.
+    Grantee,
+    /// It does not hold the operation.
+    Operation,
+    /// Its encryption context constraint is not met.
+    Constraint,
+    /// The grant to be made would be wider than it.
+    Wider,
+    /// It is too new to count without its token.
+    NotSpread,
+}
+
+/// How a grant reaches a principal for an operation. `spread`: it is old enough, or the request
+/// holds its token.
+pub(crate) fn judge(
+    grant: &GrantRecord,
+    principal: &Principal,
+    operation: GrantOperation,
+    wish: Wish<'_>,
+    spread: bool,
+) -> std::result::Result<Reach, Obstacle> {
+    let reach = reach(grant, principal);
+    if reach == Reach::None {
+        return Err(Obstacle::Grantee);
+    }
+    if !grant.operations.contains(&operation) {
+        return Err(Obstacle::Operation);
+    }
+    match wish {
+        Wish::Use(context) if !constraints_hold(grant, context) => {
+            return Err(Obstacle::Constraint);
         }
+        Wish::Child(child) if !may_father(grant, child) => return Err(Obstacle::Wider),
+        Wish::Use(_) | Wish::Child(_) | Wish::Unconstrained => {}
+    }
+    if spread { Ok(reach) } else { Err(Obstacle::NotSpread) }
+}
+
+fn constraints_hold(grant: &GrantRecord, context: Option<&EncryptionContextMap>) -> bool {
+    let has = |(name, value): (&String, &String)| {
+        context.and_then(|context| context.value(name)) == Some(value.as_str())
+    };
+    let pairs = context.map_or(0, EncryptionContextMap::len);
+    let equal = |equals: &BTreeMap<_, _>| equals.len() == pairs && equals.iter().all(has);
+    grant.equals.as_ref().is_none_or(equal)
+        && grant.subset.as_ref().is_none_or(|subset| subset.iter().all(has))
 }
 
 /// A grant that was made by a grant is at most as wide: its operations are among the parent's, and
@@ -78,7 +110,7 @@ fn may_father(parent: &GrantRecord, child: &CreateGrantRequest) -> bool {
 }
 
 /// How a grant reaches a principal, if it does.
-pub(crate) fn reach(grant: &GrantRecord, principal: &Principal) -> Reach {
+fn reach(grant: &GrantRecord, principal: &Principal) -> Reach {
     if principal.is(&grant.grantee) {
         let role = principal.kind == PrincipalKind::RoleSession && grant.grantee == principal.arn;
         return Reach::ToPrincipal { role };
@@ -155,8 +187,8 @@ impl Service {
             let place = &grant.place;
             let of_key = (place.account, &place.region, place.key)
                 == (record.account, &record.region, record.id);
-            if of_key && covers(&grant.record, operation, wish) {
-                best = better(best, reach(&grant.record, principal));
+            if of_key && let Ok(reach) = judge(&grant.record, principal, operation, wish, true) {
+                best = better(best, reach);
             }
         }
         if record.grants == 0 || matches!(best, Reach::ToPrincipal { role: false }) {
@@ -172,9 +204,9 @@ impl Service {
                 continue;
             }
             for grant in self.grants_of(key, name).await?.iter() {
-                let spread = now.saturating_sub(grant.created) >= self.settings.grant_delay;
-                if spread && covers(grant, operation, wish) {
-                    best = better(best, reach(grant, principal));
+                let spread = self.has_spread(grant, now);
+                if let Ok(reach) = judge(grant, principal, operation, wish, spread) {
+                    best = better(best, reach);
                     if matches!(best, Reach::ToPrincipal { role: false }) {
                         return Ok(best);
                     }
@@ -182,6 +214,11 @@ impl Service {
             }
         }
         Ok(best)
+    }
+
+    /// Whether a grant of the store counts without its token.
+    pub(crate) fn has_spread(&self, grant: &GrantRecord, now: i64) -> bool {
+        now.saturating_sub(grant.created) >= self.settings.grant_delay
     }
 
     /// The grants of a key to one grantee, kept with the key until one of its grants changes.
@@ -219,7 +256,8 @@ impl Service {
     }
 }
 
-fn better(one: Reach, other: Reach) -> Reach {
+/// The one of two that gives more; the first if they give the same.
+pub(crate) fn better(one: Reach, other: Reach) -> Reach {
     let rank = |reach: &Reach| match reach {
         Reach::None => 0,
         Reach::ToAccount => 1,

@@ -60,7 +60,7 @@ impl World {
             user_agent: None,
             referer: None,
         };
-        let caller = Caller::of(Arc::clone(who), region.parse().unwrap(), connection);
+        let caller = Caller::supposed(Arc::clone(who), region.parse().unwrap(), connection);
         let name = OperationName::from_target(&format!("TrentService.{operation}")).unwrap();
         let body = body.to_string();
         let run = ops::row(name).run;

@@ -6,7 +6,7 @@
 use keystead_model::OperationName;
 
 use crate::caller::Caller;
-use crate::operation::{Reads, Writes};
+use crate::operation::{Facts, Reads, Writes};
 use crate::road::{Reading, Travelling, Writing, travel};
 use crate::service::{RequestId, Service};
 
@@ -69,17 +69,18 @@ type Runner = for<'a> fn(&'a Service, Caller, RequestId, &'a [u8]) -> Travelling
 /// An operation of the API and how it is carried out.
 pub(crate) struct Row {
     pub(crate) name: OperationName,
+    pub(crate) facts: Facts,
     /// Whether it writes to the store: such a request is not dropped with its client.
     pub(crate) changes_state: bool,
     pub(crate) run: Runner,
 }
 
 const fn reads<O: Reads>() -> Row {
-    Row { name: O::FACTS.name, changes_state: false, run: travel::<O, Reading> }
+    Row { name: O::FACTS.name, facts: O::FACTS, changes_state: false, run: travel::<O, Reading> }
 }
 
 const fn writes<O: Writes>() -> Row {
-    Row { name: O::FACTS.name, changes_state: true, run: travel::<O, Writing> }
+    Row { name: O::FACTS.name, facts: O::FACTS, changes_state: true, run: travel::<O, Writing> }
 }
 
 /// All 54 operations in the order of [`OperationName`].
