@@ -179,8 +179,9 @@ fn each_constraint_has_its_text() {
     );
     assert_eq!(
         message::<EncryptRequest>(r#"{"KeyId":"","Plaintext":"YQ=="}"#),
-        "1 validation error detected: Value '' at 'keyId' failed to satisfy constraint: Member must \
-         have length greater than or equal to 1"
+        "2 validation errors detected: Value '' at 'keyId' failed to satisfy constraint: Member must \
+         have length greater than or equal to 1; Value '' at 'keyId' failed to satisfy constraint: \
+         Member must satisfy regular expression pattern: ^\\p{ASCII}+$"
     );
     assert_eq!(
         message::<EncryptRequest>(r#"{"KeyId":"a","Plaintext":""}"#),
