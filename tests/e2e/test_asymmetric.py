@@ -781,13 +781,14 @@ def test_dry_run_and_state(world, operation):
 
 
 @pytest.mark.parametrize("operation", REQUESTS)
-def test_state_is_told_before_usage(world, operation):
+def test_usage_is_told_before_state(world, operation):
     kms = world.kms()
     spec, usage = next(pair for pair in OTHERS[::-1] if pair[1] != FITTING[operation][1])
     key = create(kms, KeySpec=spec, KeyUsage=usage)
     kms.disable_key(KeyId=key["KeyId"])
-    refused(getattr(kms, support.snake(operation)), "DisabledException",
-            f"{key['Arn']} is disabled.", KeyId=key["KeyId"], **REQUESTS[operation])  # fmt: skip
+    text = f"{key['Arn']} key usage is {usage} which is not valid for {operation}."
+    refused(getattr(kms, support.snake(operation)), "InvalidKeyUsageException", text,
+            KeyId=key["KeyId"], **REQUESTS[operation])  # fmt: skip
 
 
 @pytest.mark.parametrize("spec", [spec for spec in SIGNING if spec != "SM2"])
