@@ -1,6 +1,6 @@
 //! Who a caller is, as policies and grants see it.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use keystead_identity::{Account, NamedPolicy, Role, User};
 use keystead_model::{AccountId, Partition, root_arn};
@@ -36,6 +36,9 @@ pub(crate) struct Principal {
     pub(crate) organization: Option<String>,
     /// `aws:PrincipalOrgPaths`: where in it.
     pub(crate) organization_path: Option<String>,
+    /// Whether a policy asks for the aliases of keys; worked out once, since every request on a key
+    /// needs to know.
+    pub(crate) asks_for_aliases: OnceLock<bool>,
 }
 
 /// What holds of temporary credentials alone.
@@ -72,6 +75,7 @@ impl Principal {
             guardrails: Vec::new(),
             organization: None,
             organization_path: None,
+            asks_for_aliases: OnceLock::new(),
         }
     }
 
@@ -143,9 +147,12 @@ impl Principal {
     /// Whether a policy of its asks for the aliases of keys.
     pub(crate) fn asks_for_aliases(&self) -> bool {
         let asks = |policy: &Arc<NamedPolicy>| policy.policy.mentions("kms:ResourceAliases");
-        self.policies.iter().chain(&self.boundary).any(asks)
-            || self.guardrails.iter().flatten().any(asks)
-            || self.session.iter().flat_map(|session| session.policies.iter().flatten()).any(asks)
+        let session = || self.session.iter().flat_map(|session| session.policies.iter().flatten());
+        *self.asks_for_aliases.get_or_init(|| {
+            self.policies.iter().chain(&self.boundary).any(asks)
+                || self.guardrails.iter().flatten().any(asks)
+                || session().any(asks)
+        })
     }
 
     /// The form in which policies are asked about it.
